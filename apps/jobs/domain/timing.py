@@ -1,0 +1,192 @@
+"""Reading a job's trigger: its schedule, its policy for missed fires, its number of fires, its end."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from apps.jobs.domain.instants import parse_instant
+from apps.jobs.domain.reading import Reading, numbered, placed
+from apps.jobs.domain.schedule import next_fire, parse_cron, require_zone
+from apps.jobs.domain.values import (
+    CronSchedule,
+    IntervalSchedule,
+    JobDefinition,
+    MissedPolicy,
+    Schedule,
+    SpecificSchedule,
+    TriggerKind,
+)
+from apps.jobs.errors import (
+    CronInvalid,
+    CronSixFields,
+    ExpiresInPast,
+    FieldInvalid,
+    InstantsInvalid,
+    IntervalInvalid,
+    IntervalLongerThanLife,
+    MaxFiresInvalid,
+    MissedPolicyInvalid,
+    NeverFires,
+    ScheduleMissing,
+    ScheduleNotAllowed,
+    ScheduleUnknown,
+    TriggerUnknown,
+    ZoneUnknown,
+)
+
+INTERVAL_MAX_SECONDS: Final = 315_360_000
+INSTANTS_MAX: Final = 1_000
+MISSED_LIMIT_MAX: Final = 1_000
+MAX_FIRES_MAX: Final = 1_000_000_000
+
+_KNOWN: Final = {
+    "interval": {"kind", "seconds", "start_at"},
+    "cron": {"kind", "expression", "zone"},
+    "specific": {"kind", "instants"},
+}
+
+
+def schedule_from_json(value: Any, pointer: str = "/schedule") -> Schedule:
+    """Parse a schedule; raise the coded error of the part that is wrong."""
+    kind = Reading(value, pointer, set().union(*_KNOWN.values())).require("kind")
+    if not isinstance(kind, str) or kind not in _KNOWN:
+        raise ScheduleUnknown(pointer=f"{pointer}/kind", given=str(kind)[:80], known=sorted(_KNOWN))
+    reading = Reading(value, pointer, _KNOWN[kind])
+
+    match kind:
+        case "interval":
+            return _read_interval(reading)
+        case "cron":
+            return _read_cron(reading)
+    return SpecificSchedule(instants=_read_instants(reading))
+
+
+def read_trigger(reading: Reading) -> tuple[TriggerKind, Schedule | None]:
+    """The kind of trigger and, for a time trigger, its schedule."""
+    kind = reading.choice("trigger_kind", TriggerKind, TriggerUnknown)
+    if kind is TriggerKind.MANUAL:
+        if reading.has("schedule"):
+            raise ScheduleNotAllowed(pointer=reading.at("schedule"))
+        return kind, None
+    if not reading.has("schedule"):
+        raise ScheduleMissing(pointer=reading.at("schedule"))
+    return kind, schedule_from_json(reading.value["schedule"], reading.at("schedule"))
+
+
+def read_missed(reading: Reading) -> tuple[MissedPolicy, int]:
+    """The policy for missed fires and how many of them `all` fires."""
+    policy = reading.choice("missed_policy", MissedPolicy, MissedPolicyInvalid, MissedPolicy.ONE)
+    limit = reading.number("missed_limit", 1, MissedPolicyInvalid, low=1, high=MISSED_LIMIT_MAX)
+    return policy, limit
+
+
+def read_fires(reading: Reading) -> tuple[bool, int | None]:
+    """Whether the job recurs, and after how many fires it is completed (None: never)."""
+    recurring = reading.flag("recurring", True)
+    if not reading.has("max_fires"):
+        return recurring, None
+    if not recurring:
+        raise MaxFiresInvalid(pointer=reading.at("max_fires"), reason="a job that does not recur fires once")
+    return recurring, reading.number("max_fires", None, MaxFiresInvalid, low=1, high=MAX_FIRES_MAX)
+
+
+def read_instant(reading: Reading, name: str) -> datetime | None:
+    """An optional instant; raise FieldInvalid."""
+    if not reading.has(name):
+        return None
+    instant = parse_instant(reading.value[name])
+    if instant is None:
+        raise FieldInvalid(
+            pointer=reading.at(name), reason="an RFC 3339 time with an offset is expected, years 2000 to 2199"
+        )
+    return instant
+
+
+def start(definition: JobDefinition, now: datetime) -> JobDefinition:
+    """The definition as of its first day: an interval without a start is anchored one interval from `now`.
+
+    Raise ExpiresInPast, InstantsInvalid for an instant that has been, IntervalLongerThanLife or
+    NeverFires where nothing would fire before the expiry.
+    """
+    check_expiry(definition.expires_at, now)
+    schedule = definition.schedule
+    if schedule is None:
+        return definition
+
+    schedule = anchored(schedule, now)
+    if isinstance(schedule, SpecificSchedule):
+        _require_future(schedule.instants, now)
+    first = next_fire(schedule, now - timedelta(microseconds=1))
+    if first is None or (definition.expires_at is not None and first >= definition.expires_at):
+        if isinstance(schedule, IntervalSchedule):
+            raise IntervalLongerThanLife(
+                pointer="/schedule/seconds", first_fire_at=first, expires_at=definition.expires_at
+            )
+        raise NeverFires(pointer="/schedule", first_fire_at=first, expires_at=definition.expires_at)
+
+    return replace(definition, schedule=schedule)
+
+
+def anchored(schedule: Schedule, now: datetime) -> Schedule:
+    """The schedule with its first instant fixed: an interval without a start begins one interval from now."""
+    if not isinstance(schedule, IntervalSchedule) or schedule.start_at is not None:
+        return schedule
+    whole = now.replace(microsecond=0) + timedelta(seconds=1 if now.microsecond else 0)
+    return replace(schedule, start_at=whole + timedelta(seconds=schedule.seconds))
+
+
+def check_expiry(expires_at: datetime | None, now: datetime) -> None:
+    """Raise ExpiresInPast unless the expiry is in the future."""
+    if expires_at is not None and expires_at <= now:
+        raise ExpiresInPast(pointer="/expires_at", expires_at=expires_at, now=now)
+
+
+def _read_interval(reading: Reading) -> IntervalSchedule:
+    seconds = reading.number("seconds", None, IntervalInvalid, low=1, high=INTERVAL_MAX_SECONDS)
+    start_at = parse_instant(reading.get("start_at"))
+    if start_at is None and reading.has("start_at"):
+        raise IntervalInvalid(
+            pointer=reading.at("start_at"), reason="an RFC 3339 time with an offset is expected"
+        )
+    return IntervalSchedule(seconds=seconds, start_at=start_at)
+
+
+def _read_cron(reading: Reading) -> CronSchedule:
+    given = reading.require("expression")
+    zone = reading.get("zone", "UTC")
+    if not isinstance(given, str):
+        raise CronInvalid(pointer=reading.at("expression"), reason="a text is expected")
+    if not isinstance(zone, str):
+        raise ZoneUnknown(pointer=reading.at("zone"), zone=str(zone)[:80])
+    try:
+        expression = parse_cron(given)
+    except (CronInvalid, CronSixFields) as exc:
+        raise placed(exc, reading.at("expression")) from None
+    try:
+        return CronSchedule(expression=expression, zone=require_zone(zone))
+    except ZoneUnknown as exc:
+        raise placed(exc, reading.at("zone")) from None
+
+
+def _read_instants(reading: Reading) -> tuple[datetime, ...]:
+    given = reading.value.get("instants")
+    pointer = reading.at("instants")
+    if not isinstance(given, Sequence) or isinstance(given, str) or not 1 <= len(given) <= INSTANTS_MAX:
+        raise InstantsInvalid(pointer=pointer, reason=f"a list of 1 to {INSTANTS_MAX} instants is expected")
+
+    found: dict[datetime, str] = {}
+    for where, text in numbered(given, pointer):
+        instant = parse_instant(text)
+        if instant is None:
+            raise InstantsInvalid(pointer=where, reason="an RFC 3339 time with an offset is expected")
+        if instant in found:
+            raise InstantsInvalid(pointer=where, reason="the same instant twice", first=found[instant])
+        found[instant] = where
+    return tuple(sorted(found))
+
+
+def _require_future(instants: Sequence[datetime], now: datetime) -> None:
+    for where, instant in numbered(instants, "/schedule/instants"):
+        if instant < now:
+            raise InstantsInvalid(pointer=where, reason="the instant has been", instant=instant, now=now)

@@ -1,0 +1,364 @@
+"""What can be wrong with a job, each with its own stable code.
+
+Codes are part of the API: a client branches on them. `abi_invalid` is the kernel's,
+`cid_invalid` the content app's.
+"""
+
+from apps.kernel.errors import Conflict, Invalid, NotFound
+
+
+class JobNotFound(NotFound):
+    """No such job in the caller's projects."""
+
+    code = "job_not_found"
+    title = "No such job"
+
+
+class JobEnded(Conflict):
+    """The job is completed, expired or deleted; nothing about it changes any more."""
+
+    code = "job_ended"
+    title = "The job has ended"
+
+
+class JobMoved(Conflict):
+    """The job's next fire is no longer the one that was taken; another worker was faster."""
+
+    code = "job_moved"
+    title = "The job has moved on"
+
+
+class PriceUnknown(Conflict):
+    """There is no gas price at hand. The job waits; it is never free."""
+
+    code = "price_unknown"
+    title = "The gas price is not known"
+
+
+class FieldMissing(Invalid):
+    """A required field is absent."""
+
+    code = "field_missing"
+    title = "A field is missing"
+
+
+class FieldUnknown(Invalid):
+    """A field that means nothing here; most often a misspelling."""
+
+    code = "field_unknown"
+    title = "A field is not known"
+
+
+class FieldInvalid(Invalid):
+    """A field of the wrong type or outside its bounds."""
+
+    code = "field_invalid"
+    title = "A field is not valid"
+
+
+class TriggerUnknown(Invalid):
+    """Neither `time` nor `manual`."""
+
+    code = "trigger_unknown"
+    title = "The trigger is not known"
+
+
+class ScheduleMissing(Invalid):
+    """A time trigger without a schedule."""
+
+    code = "schedule_missing"
+    title = "The schedule is missing"
+
+
+class ScheduleNotAllowed(Invalid):
+    """A manual trigger with a schedule."""
+
+    code = "schedule_not_allowed"
+    title = "A manual job has no schedule"
+
+
+class ScheduleUnknown(Invalid):
+    """A schedule that is neither interval, cron nor specific."""
+
+    code = "schedule_unknown"
+    title = "The schedule's kind is not known"
+
+
+class CronInvalid(Invalid):
+    """An expression the cron engine refuses, or one that never matches."""
+
+    code = "cron_invalid"
+    title = "The cron expression is not valid"
+
+
+class CronSixFields(Invalid):
+    """Six fields: seconds are not supported; an interval schedule has them."""
+
+    code = "cron_six_fields"
+    title = "A cron expression has five fields"
+
+
+class ZoneUnknown(Invalid):
+    """Not the name of an IANA time zone."""
+
+    code = "zone_unknown"
+    title = "The time zone is not known"
+
+
+class IntervalInvalid(Invalid):
+    """Not a whole number of seconds within the bounds, or a bad start."""
+
+    code = "interval_invalid"
+    title = "The interval is not valid"
+
+
+class IntervalLongerThanLife(Invalid):
+    """The job would expire before the interval's first fire."""
+
+    code = "interval_longer_than_life"
+    title = "The interval is longer than the job's life"
+
+
+class InstantsInvalid(Invalid):
+    """Instants that are none, too many, repeated, without an offset or in the past."""
+
+    code = "instants_invalid"
+    title = "The instants are not valid"
+
+
+class NeverFires(Invalid):
+    """The schedule has no fire before the job expires."""
+
+    code = "never_fires"
+    title = "The job would never fire"
+
+
+class MissedPolicyInvalid(Invalid):
+    """Not `skip`, `one` or `all`, or a limit outside its bounds."""
+
+    code = "missed_policy_invalid"
+    title = "The policy for missed fires is not valid"
+
+
+class MaxFiresInvalid(Invalid):
+    """Not a positive number, or given for a job that fires once."""
+
+    code = "max_fires_invalid"
+    title = "The number of fires is not valid"
+
+
+class ExpiresInPast(Invalid):
+    """An expiry that is not in the future."""
+
+    code = "expires_in_past"
+    title = "The expiry is in the past"
+
+
+class StepKeyInvalid(Invalid):
+    """A step's key is lower-case letters, digits, `_` and `-`, at most 64, starting with a letter."""
+
+    code = "step_key_invalid"
+    title = "The step's key is not valid"
+
+
+class StepDuplicate(Invalid):
+    """Two steps of one job share a key."""
+
+    code = "step_duplicate"
+    title = "A step's key is used twice"
+
+
+class StepEmpty(Invalid):
+    """A step with neither a script nor an action does nothing."""
+
+    code = "step_empty"
+    title = "The step has neither a script nor an action"
+
+
+class TooManySteps(Invalid):
+    """More steps than a job may have."""
+
+    code = "too_many_steps"
+    title = "The job has too many steps"
+
+
+class ParentUnknown(Invalid):
+    """A parent that is not a step of this job."""
+
+    code = "parent_unknown"
+    title = "The parent is not a step of this job"
+
+
+class SelfDependency(Invalid):
+    """A step that depends on itself."""
+
+    code = "self_dependency"
+    title = "A step depends on itself"
+
+
+class DuplicateEdge(Invalid):
+    """The same parent twice."""
+
+    code = "duplicate_edge"
+    title = "The step names a parent twice"
+
+
+class EdgeUnknown(Invalid):
+    """An edge that is neither data, order nor resource."""
+
+    code = "edge_unknown"
+    title = "The edge's kind is not known"
+
+
+class DependencyCycle(Invalid):
+    """Steps that wait for each other; `cycle` names them in order, first repeated last."""
+
+    code = "dependency_cycle"
+    title = "The steps depend on each other in a cycle"
+
+
+class DepthExceeded(Invalid):
+    """A chain of dependencies longer than a run may be deep."""
+
+    code = "depth_exceeded"
+    title = "The steps are nested too deep"
+
+
+class AbiFunctionMismatch(Invalid):
+    """The ABI entry describes another function than the action names."""
+
+    code = "abi_function_mismatch"
+    title = "The ABI entry is of another function"
+
+
+class AddressInvalid(Invalid):
+    """Not `0x` and 40 hex digits, or the zero address."""
+
+    code = "address_invalid"
+    title = "The address is not valid"
+
+
+class AddressChecksum(Invalid):
+    """A mixed-case address whose EIP-55 checksum is wrong; `expected` is the right form."""
+
+    code = "address_checksum"
+    title = "The address has a wrong checksum"
+
+
+class ChainUnknown(Invalid):
+    """A chain this deployment does not settle on."""
+
+    code = "chain_unknown"
+    title = "The chain is not known"
+
+
+class ValueInvalid(Invalid):
+    """Not a non-negative integer as text, or not zero: settlement forwards no coin."""
+
+    code = "value_invalid"
+    title = "The value to send is not valid"
+
+
+class GasLimitInvalid(Invalid):
+    """Outside what the hub can spend on one action."""
+
+    code = "gas_limit_invalid"
+    title = "The gas limit is not valid"
+
+
+class ActionMissing(Invalid):
+    """Arguments without an action to take them."""
+
+    code = "action_missing"
+    title = "The step has arguments and no action"
+
+
+class ArgumentInvalid(Invalid):
+    """A value that does not fit its parameter."""
+
+    code = "argument_invalid"
+    title = "An argument is not valid"
+
+
+class ArgumentTooLarge(Invalid):
+    """Parameters or call data beyond their limit in bytes."""
+
+    code = "argument_too_large"
+    title = "The arguments are too large"
+
+
+class ArgumentsUnknown(Invalid):
+    """Neither none, static nor dynamic."""
+
+    code = "arguments_unknown"
+    title = "The kind of arguments is not known"
+
+
+class ScriptMissing(Invalid):
+    """Dynamic arguments, and no script to compute them."""
+
+    code = "script_missing"
+    title = "The step needs a script"
+
+
+class ScriptInvalid(Invalid):
+    """An empty script, or one given both inline and by CID."""
+
+    code = "script_invalid"
+    title = "The script is not valid"
+
+
+class ScriptLanguageUnknown(Invalid):
+    """A language no sandbox runs."""
+
+    code = "script_language_unknown"
+    title = "The script's language is not known"
+
+
+class ScriptTooLarge(Invalid):
+    """A script beyond its limit in bytes."""
+
+    code = "script_too_large"
+    title = "The script is too large"
+
+
+class InputNameInvalid(Invalid):
+    """An input's name is a plain file name of at most 100 characters."""
+
+    code = "input_name_invalid"
+    title = "The input's name is not valid"
+
+
+class InputMissing(Invalid):
+    """A script or an input that the content store does not hold."""
+
+    code = "input_missing"
+    title = "The content is not in the store"
+
+
+class DeadlineInvalid(Invalid):
+    """A deadline outside its bounds."""
+
+    code = "deadline_invalid"
+    title = "The deadline is not valid"
+
+
+class MemoryInvalid(Invalid):
+    """A memory limit outside its bounds."""
+
+    code = "memory_invalid"
+    title = "The memory limit is not valid"
+
+
+class CpuInvalid(Invalid):
+    """A limit of CPU seconds outside its bounds or beyond the deadline."""
+
+    code = "cpu_invalid"
+    title = "The limit of CPU seconds is not valid"
+
+
+class PlaceholderUnknown(Invalid):
+    """An example names something that the deployment does not have."""
+
+    code = "placeholder_unknown"
+    title = "The example's placeholder stands for nothing"

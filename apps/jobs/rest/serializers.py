@@ -1,0 +1,258 @@
+"""How jobs look on the wire.
+
+What comes in is described here for the API page and read by `definition_from_json`, which alone
+decides; what goes out is written by these.
+"""
+
+from typing import Any
+
+from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field
+from rest_framework import serializers
+
+from apps.jobs.domain.states import JobStatus
+from apps.jobs.domain.validation import DEADLINE_MAX_SECONDS, MEMORY_MAX_MB, MEMORY_MIN_MB
+from apps.jobs.domain.values import ArgumentsKind, EdgeKind, Language, MissedPolicy, TriggerKind
+from apps.jobs.models import Job
+from apps.kernel.ids import to_wire
+
+
+class IntervalScheduleBody(serializers.Serializer[Any]):
+    """Every so many seconds, from a start."""
+
+    kind = serializers.ChoiceField(["interval"])
+    seconds = serializers.IntegerField(min_value=1)
+    start_at = serializers.DateTimeField(
+        required=False, help_text="the first fire; one interval from now if absent"
+    )
+
+
+class CronScheduleBody(serializers.Serializer[Any]):
+    """Five fields or `@daily` and the like, in local time."""
+
+    kind = serializers.ChoiceField(["cron"])
+    expression = serializers.CharField(max_length=200)
+    zone = serializers.CharField(required=False, help_text="IANA name, UTC if absent")
+
+
+class SpecificScheduleBody(serializers.Serializer[Any]):
+    """Given instants."""
+
+    kind = serializers.ChoiceField(["specific"])
+    instants = serializers.ListField(child=serializers.DateTimeField(), min_length=1, max_length=1_000)
+
+
+_SCHEDULE = PolymorphicProxySerializer(
+    component_name="Schedule",
+    serializers={
+        "interval": IntervalScheduleBody,
+        "cron": CronScheduleBody,
+        "specific": SpecificScheduleBody,
+    },
+    resource_type_field_name="kind",
+)
+
+
+@extend_schema_field(_SCHEDULE)
+class ScheduleField(serializers.JSONField):
+    """One of the three schedules."""
+
+
+class ParentBody(serializers.Serializer[Any]):
+    """An edge to another step."""
+
+    step = serializers.CharField()
+    kind = serializers.ChoiceField([str(kind) for kind in EdgeKind], required=False, default="data")
+
+
+class ScriptBody(serializers.Serializer[Any]):
+    """A script in the content store."""
+
+    cid = serializers.CharField()
+    language = serializers.ChoiceField([str(language) for language in Language], required=False)
+
+
+class ArgumentsBody(serializers.Serializer[Any]):
+    """Where the action's arguments come from."""
+
+    kind = serializers.ChoiceField([str(kind) for kind in ArgumentsKind])
+    values = serializers.ListField(child=serializers.JSONField(), required=False, help_text="static only")
+
+
+class ActionBody(serializers.Serializer[Any]):
+    """The call the settlement hub makes."""
+
+    chain_id = serializers.IntegerField(min_value=1)
+    target = serializers.RegexField(
+        r"^0x[0-9a-fA-F]{40}$", help_text="EIP-55 checksum where the case is mixed"
+    )
+    function = serializers.CharField(max_length=256, help_text="such as `report(bytes32,uint256)`")
+    abi = serializers.DictField(required=False, help_text="the function's ABI entry; derived where absent")
+    gas_limit = serializers.IntegerField(required=False)
+    value_wei = serializers.CharField(required=False, help_text='"0": settlement forwards no coin')
+
+
+class LimitsBody(serializers.Serializer[Any]):
+    """What one execution may use."""
+
+    deadline_seconds = serializers.IntegerField(required=False, min_value=1, max_value=DEADLINE_MAX_SECONDS)
+    memory_mb = serializers.IntegerField(required=False, min_value=MEMORY_MIN_MB, max_value=MEMORY_MAX_MB)
+    cpu_seconds = serializers.IntegerField(required=False, min_value=1, help_text="at most the deadline")
+
+
+class StepFields(serializers.Serializer[Any]):
+    """What a step, or a job with one step, consists of."""
+
+    script = ScriptBody(required=False, allow_null=True)
+    script_source = serializers.CharField(required=False, help_text="the script itself; stored under its CID")
+    inputs = serializers.DictField(child=serializers.CharField(), required=False, help_text="file name → CID")
+    params = serializers.JSONField(required=False, help_text="any JSON of at most 64 KiB")
+    arguments = ArgumentsBody(required=False)
+    action = ActionBody(required=False, allow_null=True)
+    limits = LimitsBody(required=False)
+
+
+class StepBody(StepFields):
+    """One step of a job."""
+
+    key = serializers.RegexField(r"^[a-z][a-z0-9_-]{0,63}$")
+    parents = ParentBody(many=True, required=False)
+
+
+class JobFields(StepFields):
+    """What may be said about a job; the step's fields stand here where it has one step only."""
+
+    schedule = ScheduleField(required=False, allow_null=True, help_text="for a time trigger")
+    missed_policy = serializers.ChoiceField([str(policy) for policy in MissedPolicy], required=False)
+    missed_limit = serializers.IntegerField(
+        required=False, min_value=1, max_value=1_000, help_text="for `all`"
+    )
+    recurring = serializers.BooleanField(required=False)
+    max_fires = serializers.IntegerField(required=False, allow_null=True, min_value=1)
+    expires_at = serializers.DateTimeField(required=False, allow_null=True)
+    steps = StepBody(many=True, required=False)
+
+
+class JobCreateBody(JobFields):
+    """A new job."""
+
+    project = serializers.CharField(required=False, help_text="`proj_…`; needed where the caller has several")
+    name = serializers.CharField(max_length=200)
+    trigger_kind = serializers.ChoiceField([str(kind) for kind in TriggerKind])
+
+
+class JobChangeBody(JobFields):
+    """What changes; a null goes back to the default."""
+
+    name = serializers.CharField(max_length=200, required=False)
+    trigger_kind = serializers.ChoiceField([str(kind) for kind in TriggerKind], required=False)
+
+
+class JobRow(serializers.ModelSerializer[Job]):
+    """A job in a list."""
+
+    id = serializers.CharField(source="wire_id", read_only=True)
+    project = serializers.SerializerMethodField()
+    status = serializers.ChoiceField([str(status) for status in JobStatus], read_only=True)
+    schedule = ScheduleField(allow_null=True)
+    estimated_cost_units = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Job
+        fields: tuple[str, ...] = (
+            "id",
+            "project",
+            "name",
+            "status",
+            "trigger_kind",
+            "schedule",
+            "missed_policy",
+            "missed_limit",
+            "recurring",
+            "max_fires",
+            "expires_at",
+            "next_fire_at",
+            "fire_count",
+            "last_fired_at",
+            "definition_hash",
+            "version",
+            "estimated_cost_units",
+            "created_by",
+            "trace_id",
+            "created_at",
+            "updated_at",
+        )
+        read_only_fields: tuple[str, ...] = fields
+
+    def get_project(self, job: Job) -> str:
+        """`proj_…`."""
+        return to_wire("proj", job.project_id)
+
+    def get_estimated_cost_units(self, job: Job) -> str | None:
+        """The fee of one run in units, as text; null where no gas price was at hand."""
+        return None if job.estimated_cost_units is None else str(job.estimated_cost_units)
+
+
+class StoredStep(StepBody):
+    """A step as it is stored: everything filled in."""
+
+    script_source = None  # type: ignore[assignment]
+
+
+class JobOut(JobRow):
+    """A job with its steps."""
+
+    steps = serializers.SerializerMethodField()
+
+    class Meta(JobRow.Meta):
+        fields = (*JobRow.Meta.fields, "steps")
+        read_only_fields = fields
+
+    @extend_schema_field(StoredStep(many=True))
+    def get_steps(self, job: Job) -> Any:
+        """The steps in their stored form."""
+        return job.definition["steps"]
+
+
+class PreviewBody(serializers.Serializer[Any]):
+    """How many fires to show, and in which zone besides UTC."""
+
+    count = serializers.IntegerField(required=False, default=5, min_value=1, max_value=100)
+    zone = serializers.CharField(required=False, help_text="IANA name; the schedule's own if absent")
+
+
+class SchedulePreviewBody(PreviewBody):
+    """A schedule no job has yet."""
+
+    schedule = ScheduleField()
+
+
+class FireOut(serializers.Serializer[Any]):
+    """One fire, in both clocks."""
+
+    at = serializers.DateTimeField(help_text="UTC")
+    local = serializers.CharField(help_text="with the zone's offset")
+
+
+class PreviewOut(serializers.Serializer[Any]):
+    """The next fires."""
+
+    zone = serializers.CharField()
+    fires = FireOut(many=True)
+
+
+class TaskCostOut(serializers.Serializer[Any]):
+    """One task's part of the fee."""
+
+    step = serializers.CharField()
+    offchain_units = serializers.CharField()
+    execution_gas = serializers.IntegerField()
+    settlement_gas = serializers.IntegerField()
+    fee_units = serializers.CharField()
+
+
+class EstimateOut(serializers.Serializer[Any]):
+    """What one run costs at most, in units (1 unit is 1 gwei)."""
+
+    total_units = serializers.CharField()
+    gas_price_wei = serializers.CharField()
+    per_task = TaskCostOut(many=True)

@@ -1,0 +1,128 @@
+"""How a job's row is written: locked, moved by the table, its fields and its event together."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from apps.content.store import ContentStore
+from apps.eventlog.data import EventDraft
+from apps.eventlog.locking import lock_rows
+from apps.eventlog.services import rows_write
+from apps.jobs.domain.reading import escape
+from apps.jobs.domain.states import JOB_TABLE, LIVE, JobStatus
+from apps.jobs.domain.values import Fires, JobDefinition
+from apps.jobs.errors import InputMissing, JobEnded, JobNotFound
+from apps.jobs.models import Job
+from apps.kernel.errors import PreconditionFailed
+
+#: everything people may read of a job; what its first event sets, so that replay gives the row
+PUBLIC_FIELDS: Final = (
+    "project",
+    "name",
+    "status",
+    "trigger_kind",
+    "schedule",
+    "missed_policy",
+    "missed_limit",
+    "recurring",
+    "max_fires",
+    "expires_at",
+    "next_fire_at",
+    "fire_count",
+    "last_fired_at",
+    "definition",
+    "definition_hash",
+    "version",
+    "estimated_cost_units",
+    "created_by",
+    "trace_id",
+    "created_at",
+    "updated_at",
+)
+
+
+def content_store(definition: JobDefinition, store: ContentStore, *, known: Collection[str] = ()) -> None:
+    """Store inline scripts and require everything else that is newly named, asking once per CID.
+
+    Raises InputMissing at the first place that names it, and what the store raises.
+    """
+    for source in definition.sources.values():
+        store.put(source)
+    wanted = [cid for cid in definition.content_ids() if cid not in definition.sources and cid not in known]
+    missing = {cid for cid in wanted if not store.has(cid)}
+    for i, step in enumerate(definition.steps if missing else ()):
+        if step.script and step.script.cid in missing:
+            raise InputMissing(pointer=f"/steps/{i}/script/cid", cid=step.script.cid)
+        for name, cid in step.inputs.items():
+            if cid in missing:
+                raise InputMissing(pointer=f"/steps/{i}/inputs/{escape(name)}", cid=cid)
+
+
+def columns_of(definition: JobDefinition) -> dict[str, Any]:
+    """The row's columns that come from its definition."""
+    return {
+        "name": definition.name,
+        "trigger_kind": str(definition.trigger_kind),
+        "schedule": definition.schedule.to_json() if definition.schedule else None,
+        "missed_policy": str(definition.missed_policy),
+        "missed_limit": definition.missed_limit,
+        "recurring": definition.recurring,
+        "max_fires": definition.max_fires,
+        "expires_at": definition.expires_at,
+        "definition": definition.steps_json(),
+        "definition_hash": definition.steps_hash(),
+    }
+
+
+def write_edit(job: Job, event_type: str, now: datetime) -> Job:
+    """Write what a person changed: a new version, and an event that sets everything people may read."""
+    job.version += 1
+    job.updated_at = now
+    fields = tuple(
+        name for name in PUBLIC_FIELDS if name not in ("project", "created_at", "created_by", "trace_id")
+    )
+    rows_write([job], fields, [draft_of(job, event_type, fields)], now=now)
+    return job
+
+
+def draft_of(job: Job, event_type: str, fields: tuple[str, ...], **facts: Any) -> EventDraft:
+    """The event that sets these fields to what the row now holds."""
+    payload = {"set": job.get_json_fields(fields), **facts}
+    return EventDraft(row=job, type=event_type, payload=payload, project_id=job.project_id)
+
+
+def facts_of(fires: Fires) -> dict[str, Any]:
+    """What an event says of a firing besides the row: its ticks, and what was dropped."""
+    facts: dict[str, Any] = {"ticks": [tick.key for tick in fires.ticks]}
+    if fires.skipped is not None:
+        facts["skipped"] = {"first": fires.skipped.first, "until": fires.skipped.until}
+    return facts
+
+
+def move(job: Job, target: JobStatus) -> None:
+    """The one place a job's status is assigned; raise IllegalTransition."""
+    job.status = str(JOB_TABLE.move(id=job.wire_id, current=JobStatus(job.status), target=target))
+
+
+def require_live(job: Job) -> None:
+    """Raise JobEnded unless the job is active or paused."""
+    if job.status not in LIVE:
+        raise JobEnded(status=job.status)
+
+
+def require_version(job: Job, version: int | None) -> None:
+    """Raise PreconditionFailed where the caller has seen another version."""
+    if version is not None and version != job.version:
+        raise PreconditionFailed(expected=version, found=job.version)
+
+
+def lock_job(job_id: UUID, project_ids: frozenset[UUID] | None) -> Job:
+    """One job among the visible ones, locked until the transaction ends; raise JobNotFound."""
+    jobs = Job.objects.filter(pk=job_id)
+    rows = lock_rows(
+        jobs if project_ids is None else jobs.filter(project_id__in=project_ids), skip_locked=False
+    )
+    if not rows:
+        raise JobNotFound()
+    return rows[0]

@@ -1,0 +1,1 @@
+"""Progress stores nothing: it reads what the apps below it keep."""

@@ -1,0 +1,75 @@
+"""Which rows each stage would take now: what the sweep asks and what isolation walks through."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from django.db.models import Q
+
+from apps.attestation.data import RoundStatus
+from apps.attestation.models import Round
+from apps.chains.data import OutboundStatus
+from apps.chains.models import Outbound
+from apps.chains.selectors import is_poll_due
+from apps.execution.models import OPEN_STATUSES, Assignment
+from apps.jobs.data import JobStatus
+from apps.jobs.models import Job
+from apps.settlement.selectors import get_ended_batches
+from apps.tasks.data import TaskStatus
+from apps.tasks.models import Task
+
+DueRows = Callable[[datetime, int], list[Any]]
+
+
+def _tasks(*statuses: TaskStatus) -> DueRows:
+    def due(now: datetime, limit: int) -> list[Any]:
+        rows = Task.objects.filter(status__in=statuses, wake_at__lte=now).order_by("pk")
+        return list(rows.values_list("pk", flat=True)[:limit])
+
+    return due
+
+
+def _jobs(now: datetime, limit: int) -> list[Any]:
+    rows = Job.objects.filter(status=JobStatus.ACTIVE, next_fire_at__lte=now).order_by("pk")
+    return list(rows.values_list("pk", flat=True)[:limit])
+
+
+def _rounds(field: str) -> DueRows:
+    def due(now: datetime, limit: int) -> list[Any]:
+        rows = Round.objects.filter(Q(**{f"{field}__lte": now}), status=RoundStatus.OPEN).order_by("pk")
+        return list(rows.values_list("pk", flat=True)[:limit])
+
+    return due
+
+
+def _leases(now: datetime, limit: int) -> list[Any]:
+    rows = Assignment.objects.filter(status__in=OPEN_STATUSES, resend_at__lte=now).order_by("pk")
+    return list(rows.values_list("pk", flat=True)[:limit])
+
+
+def _outbounds(*statuses: OutboundStatus) -> DueRows:
+    def due(now: datetime, limit: int) -> list[Any]:
+        rows = Outbound.objects.filter(status__in=statuses, wake_at__lte=now).order_by("pk")
+        return list(rows.values_list("pk", flat=True)[:limit])
+
+    return due
+
+
+def _batches(now: datetime, limit: int) -> list[Any]:
+    """Batches whose transaction has ended; with `limit` 1, also whether the chain is to be looked at."""
+    ended = get_ended_batches(limit=limit)
+    return ended or ([None] if limit == 1 and is_poll_due(now) else [])
+
+
+DUE: Final[Mapping[str, DueRows]] = {
+    "fire": _jobs,
+    "admit": _tasks(TaskStatus.DISCOVERED, TaskStatus.WAITING),
+    "assign": _tasks(TaskStatus.SCHEDULED),
+    "attest": _tasks(TaskStatus.EXECUTED),
+    "tally": _rounds("wake_at"),
+    "submit": _tasks(TaskStatus.ATTESTED),
+    "broadcast": _outbounds(OutboundStatus.SIGNED),
+    "confirm": _batches,
+    "leases": _leases,
+    "rounds": _rounds("resend_at"),
+}

@@ -1,0 +1,116 @@
+"""The signed specification, read into a typed value and checked against what this node takes on.
+
+The dispatcher's signature says that the specification is genuine, not that it is sensible: limits beyond
+the sandbox, an unknown language or another chain are refused with `parameters_invalid` and a pointer.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from workers.keeper.errors import ParametersInvalid
+
+LANGUAGES: Final = ("python",)
+ARGUMENT_KINDS: Final = ("none", "static", "dynamic")
+DEADLINE_MAX_SECONDS: Final = 60
+MEMORY_MIN_MB: Final = 64
+MEMORY_MAX_MB: Final = 512
+MAX_INPUTS: Final = 32
+MAX_PARENTS: Final = 64
+_INPUT_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSpec:
+    """What one task asks for. `raw` is the specification as it was signed."""
+
+    raw: Mapping[str, Any]
+    task: str
+    due_at: str
+    script_cid: str | None
+    inputs: Mapping[str, str]
+    params: Any
+    parents: Mapping[str, str]
+    argument_values: list[Any]
+    deadline_seconds: float
+    cpu_seconds: float
+    memory_bytes: int
+
+
+def read_spec(spec: Mapping[str, Any], *, task: str, chain_id: int) -> TaskSpec:
+    """Read and check a specification of the task with this wire id; raise ParametersInvalid."""
+    if spec.get("task") != task:
+        raise _refused("/task", "another task's specification")
+    script = _mapping_or_none(spec, "script")
+    if script is not None and script.get("language") not in LANGUAGES:
+        raise _refused("/script/language", f"one of {', '.join(LANGUAGES)} is expected")
+    arguments = _mapping_or_none(spec, "arguments") or {"kind": "none", "values": []}
+    action = _mapping_or_none(spec, "action")
+    if action is not None and action.get("chain_id") != chain_id:
+        raise _refused("/action/chain_id", f"this node works for chain {chain_id}")
+    if script is None and arguments.get("kind") == "dynamic":
+        raise _refused("/arguments/kind", "dynamic arguments need a script")
+
+    deadline = _limit(spec, "deadline_seconds", DEADLINE_MAX_SECONDS, DEADLINE_MAX_SECONDS)
+    return TaskSpec(
+        raw=spec,
+        task=task,
+        due_at=_text(spec.get("due_at"), "/due_at"),
+        script_cid=None if script is None else _text(script.get("cid"), "/script/cid"),
+        inputs=_names(spec, "inputs", MAX_INPUTS, _INPUT_NAME),
+        params=spec.get("params"),
+        parents=_names(spec, "parents", MAX_PARENTS, None),
+        argument_values=_values(arguments),
+        deadline_seconds=deadline,
+        cpu_seconds=_limit(spec, "cpu_seconds", deadline, DEADLINE_MAX_SECONDS),
+        memory_bytes=int(
+            _limit(spec, "memory_mb", MEMORY_MAX_MB, MEMORY_MAX_MB, MEMORY_MIN_MB) * 1024 * 1024
+        ),
+    )
+
+
+def _mapping_or_none(spec: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    value = spec.get(name)
+    if value is not None and not isinstance(value, Mapping):
+        raise _refused(f"/{name}", "an object is expected")
+    return value
+
+
+def _text(value: Any, pointer: str) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= 200:
+        raise _refused(pointer, "a text is expected")
+    return value
+
+
+def _names(
+    spec: Mapping[str, Any], member: str, most: int, form: "re.Pattern[str] | None"
+) -> Mapping[str, str]:
+    found = _mapping_or_none(spec, member) or {}
+    if len(found) > most:
+        raise _refused(f"/{member}", f"at most {most} are taken")
+    for name, cid in found.items():
+        _text(cid, f"/{member}/{name}")
+        if form is not None and not form.fullmatch(name):
+            raise _refused(f"/{member}/{name}", "not a plain file name")
+    return found
+
+
+def _values(arguments: Mapping[str, Any]) -> list[Any]:
+    values = arguments.get("values", [])
+    if arguments.get("kind") not in ARGUMENT_KINDS:
+        raise _refused("/arguments/kind", f"one of {', '.join(ARGUMENT_KINDS)} is expected")
+    if not isinstance(values, list):
+        raise _refused("/arguments/values", "a list is expected")
+    return values
+
+
+def _limit(spec: Mapping[str, Any], name: str, default: float, most: float, least: float = 0.01) -> float:
+    value = (_mapping_or_none(spec, "limits") or {}).get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise _refused(f"/limits/{name}", f"a number from {least:g} to {most:g} is expected")
+    return value
+
+
+def _refused(pointer: str, reason: str) -> ParametersInvalid:
+    return ParametersInvalid(pointer=pointer, reason=reason)
