@@ -15,7 +15,7 @@ from vyper.compiler.input_bundle import FilesystemInputBundle
 SOURCES: Final = Path(__file__).resolve().parent
 ARTIFACTS: Final = SOURCES / "artifacts"
 #: The contracts that are deployed; `bls.vy` is a module of the first two.
-CONTRACTS: Final = ("Registry", "Hub", "Escrow", "PriceBoard", "AlarmBoard")
+CONTRACTS: Final = ("Registry", "Hub", "Escrow", "PriceBoard", "AlarmBoard", "Verifier")
 
 
 def compile_contract(name: str) -> str:

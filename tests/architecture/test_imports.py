@@ -38,6 +38,10 @@ ALSO_PUBLIC: Final[Mapping[str, frozenset[str]]] = {
     "tasks": frozenset({"changes", "operator_pages"}),
     # Signed assignments: read by the keeper node, re-issued by the stages above.
     "execution": frozenset({"attempts", "claims", "dispatcher", "domain.action", "domain.scoring"}),
+    # Bonds and the graph of a run: a cascade is planned over them.
+    "speculation": frozenset({"domain.bonds", "domain.graph"}),
+    # The prover process lives on these: the statement, its keys, the proof system, the port it fills.
+    "proofs": frozenset({"domain.statement", "groth16", "keys", "ports"}),
     # Pages are mounted by the project; whoever writes events nudges those who show them.
     "progress": frozenset({"pages.urls", "streams.nudge"}),
 }

@@ -1,0 +1,31 @@
+"""What a rollback refuses."""
+
+from apps.kernel.errors import Conflict, NotFound
+
+
+class RollbackOfConfirmed(Conflict):
+    """A confirmed task is final. Fields: task."""
+
+    code = "rollback_of_confirmed"
+    title = "A confirmed task cannot be rolled back"
+
+
+class RollbackTooLate(Conflict):
+    """A submitted task can fail, but nobody can stop it any more. Fields: task."""
+
+    code = "rollback_too_late"
+    title = "The task is already being settled"
+
+
+class RollbackRootUnknown(NotFound):
+    """The task that failed is not part of the graph. Fields: task."""
+
+    code = "rollback_root_unknown"
+    title = "No such task to roll back"
+
+
+class RetryNotAllowed(Conflict):
+    """A task that has not ended, or stands on one that has. Fields: task, reason."""
+
+    code = "retry_not_allowed"
+    title = "The task cannot be tried again"
