@@ -16,10 +16,10 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 
 up: setup ## Run everything in the foreground; Ctrl-C stops it
-	@FOREKEEP_STOPS_WITH_PARENT=1 $(RUN) -m project.embedded.up
+	@FOREKEEP_STOPS_WITH_PARENT=1 exec $(RUN) -m project.embedded.up
 
-demo: setup ## Run the example jobs to their end in a scratch folder, at most 80 s; report in var/demo
-	@FOREKEEP_STOPS_WITH_PARENT=1 $(RUN) -m project.embedded.demo
+demo: setup ## Run the example jobs to their end in a scratch folder, about 80 s; report in var/demo
+	@FOREKEEP_STOPS_WITH_PARENT=1 exec $(RUN) -m project.embedded.demo
 
 test: setup-dev ## Lint, types, import contracts, all tests (and again on PostgreSQL + Redis where given)
 	@$(RUN) -m project.embedded.checks
@@ -45,8 +45,8 @@ setup-dev: have-python
 
 .PHONY: have-python
 have-python:
-	@if [ -z "$(PYTHON)" ]; then \
-		echo "Forekeep needs Python 3.11 or later, as python3 on the PATH (found: $$(python3 --version 2>&1 || true))." >&2; \
+	@if [ "$$($(or $(PYTHON),false) -c 'import sys; print(sys.version_info >= (3, 11))' 2>/dev/null)" != True ]; then \
+		echo "Forekeep needs Python 3.11 or later; '$(PYTHON)' is not one (python3: $$(python3 --version 2>&1 || true))." >&2; \
 		echo "On Debian or Ubuntu: apt install python3 python3-venv. Or name one: make up PYTHON=/path/to/python3.12" >&2; \
 		exit 1; \
 	fi

@@ -34,6 +34,7 @@ PARTS: Final = (
     Part(module="bench.statements", arguments=("--rounds", "1")),
     Part(module="bench.api", arguments=("--seconds", "5")),
     Part(module="bench.events"),
+    Part(module="bench.rollback", timeout_seconds=900),
     Part(module="bench.sandbox", arguments=("30",)),
 )
 

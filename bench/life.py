@@ -37,6 +37,7 @@ from apps.attestation.services import rounds_decide, rounds_open  # noqa: E402
 from apps.chains.anvil import AnvilMissing, AnvilProcess  # noqa: E402
 from apps.content.store import open_store  # noqa: E402
 from apps.eventlog import writing  # noqa: E402
+from apps.execution.admission import tasks_admit  # noqa: E402
 from apps.execution.services import tasks_assign  # noqa: E402
 from apps.jobs.data import Bounds, definition_from_json  # noqa: E402
 from apps.jobs.models import Job  # noqa: E402
@@ -44,10 +45,11 @@ from apps.jobs.services import job_create  # noqa: E402
 from apps.kernel.outcome import Outcome  # noqa: E402
 from apps.ledger.domain.postings import deposit_project  # noqa: E402
 from apps.ledger.services import transactions_post  # noqa: E402
+from apps.rollback.services import rollbacks_apply  # noqa: E402
 from apps.settlement.services import batches_broadcast, batches_confirm, batches_submit  # noqa: E402
 from apps.tasks.data import RunStatus, TaskStatus  # noqa: E402
 from apps.tasks.models import Run, Task  # noqa: E402
-from apps.tasks.services import run_now, tasks_admit  # noqa: E402
+from apps.tasks.services import run_now  # noqa: E402
 from bench.errors import BenchFailed, ServiceMissing, run_bench  # noqa: E402
 from bench.figures import Figure, tell  # noqa: E402
 from bench.noop import NoOpExecutor  # noqa: E402
@@ -133,6 +135,7 @@ class Life:
         self._stage("submit", batches_submit)
         self._stage("broadcast", batches_broadcast)
         self._stage("confirm", batches_confirm)
+        self._stage("rollback", rollbacks_apply)
 
     def _stage(self, name: str, service: Callable[..., Outcome]) -> None:
         """One pass; a pass that found nothing to do is not counted: it waited for a block."""

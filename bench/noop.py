@@ -1,5 +1,7 @@
 """An executor for benches: no sandbox, no script, the same small output each time."""
 
+import time
+
 from workers.keeper.sandbox.data import AbortHandle, SandboxRequest, SandboxResult, SandboxStatus
 
 
@@ -22,6 +24,20 @@ class NoOpExecutor:
 
     def close(self) -> None:
         """Nothing to end."""
+
+
+class WaitingExecutor(NoOpExecutor):
+    """The same, 0.2 s later."""
+
+    def run(self, request: SandboxRequest, handle: AbortHandle | None = None) -> SandboxResult:
+        """A fixed result, a moment later."""
+        time.sleep(0.2)
+        return super().run(request, handle)
+
+
+def open_waiting() -> WaitingExecutor:
+    """What `EXECUTOR=bench.noop:open_waiting` names."""
+    return WaitingExecutor()
 
 
 def open_noop() -> NoOpExecutor:

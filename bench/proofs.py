@@ -134,7 +134,9 @@ class PlainConstraints:
 def measure_prover(folder: Path, size: int, proofs: int) -> tuple[float, float]:
     """Through the prover process: seconds of one proof (least), and proofs per second, two at a time."""
     with ProverProcess(
-        socket=folder / "p.sock", keys=folder, environ={"PROVER_SIZES": str(size), "PROVER_SLOTS": "2"}
+        socket=folder / "p.sock",
+        keys=folder,
+        environ={"FOREKEEP_PROOFS_SIZES": str(size), "FOREKEEP_PROOFS_GENERATIONS": "2"},
     ) as prover:
         requests = [
             ProofRequest(handle=f"p{at}", witness=make_witness(size, at), timeout_seconds=600)

@@ -5,13 +5,21 @@
 @notice A task is settled once, and only where a quorum of registered keepers signed the Merkle root its
         leaf is in. Attesters sign keccak(purpose, chain, this hub, root), so a signature is good on no
         other chain and no other hub. The root is the RFC 6962 tree over keccak(0x00 || task id || proof
-        of task); apps/kernel/settlement_hash.py and merkle.py are the twins.
+        of task); apps/kernel/settlement_hash.py and merkle.py are the twins. Where a proof of a statement
+        was asked for, the proof of task binds the circuit and the statement, and the proof is checked by
+        the circuit's verifier, which the owner names.
 """
 
 import bls
 
 interface Registry:
     def aggregate_of(keepers: DynArray[address, 64]) -> (Bytes[256], uint256): view
+
+interface Verifier:
+    def verify(proof: uint256[8], publicInput: uint256) -> bool: view
+    def verify_batch(
+        proofs: DynArray[uint256[8], 64], publicInputs: DynArray[uint256, 64]
+    ) -> bool: view
 
 struct Settlement:
     taskId: uint256
@@ -22,6 +30,7 @@ struct Settlement:
     target: address
     callData: Bytes[1024]
     gasLimit: uint256
+    statement: uint256
 
 event TaskSettled:
     taskId: indexed(uint256)
@@ -39,6 +48,10 @@ event ActionReverted:
     proofOfTask: bytes32
     gasUsed: uint256
 
+event ProofRejected:
+    taskId: indexed(uint256)
+    proofOfTask: bytes32
+
 event BatchSettled:
     root: indexed(bytes32)
     size: uint256
@@ -51,14 +64,26 @@ event SubmitterSet:
 event CommitteeSizeSet:
     size: uint256
 
+event VerifierSet:
+    circuit: indexed(uint256)
+    verifier: indexed(address)
+
+event ProofsRequiredSet:
+    isRequired: bool
+
 event OwnerSet:
     owner: indexed(address)
 
 MAX_ITEMS: constant(uint256) = 64
 MAX_ATTESTERS: constant(uint256) = 64
 MIN_COMMITTEE: constant(uint256) = 4
-# What the hub itself needs after an action: the event, the storage write and the next item's head.
+# What the hub itself needs around an action or a check: encoding the call, then the event, the storage
+# write and the next item's head.
 GAS_RESERVE: constant(uint256) = 60_000
+# What a verifier takes at most, whatever it is given; it is called with no less.
+VERIFY_GAS: constant(uint256) = 215_000
+VERIFY_BATCH_GAS: constant(uint256) = 200_000
+VERIFY_BATCH_PROOF_GAS: constant(uint256) = 54_000
 
 PURPOSE: immutable(bytes32)
 registry: public(immutable(address))
@@ -66,6 +91,8 @@ registry: public(immutable(address))
 owner: public(address)
 submitters: public(HashMap[address, bool])
 committee_size: public(uint256)
+proofs_required: public(bool)
+verifiers: public(HashMap[uint256, address])
 settled: public(HashMap[uint256, bytes32])
 batch_block: public(HashMap[bytes32, uint256])
 
@@ -86,17 +113,29 @@ def submitTaskValidation(
     proofOfTask: bytes32,
     aggregatedSignature: Bytes[128],
     attesters: DynArray[address, MAX_ATTESTERS],
+    resultHash: bytes32,
+    circuit: uint256,
+    statement: uint256,
+    proof: uint256[8],
 ):
     """
-    @notice Settle one task without an action. Refused: not an allowed submitter ("submitter"), settled
-            before ("settled"), attesters that are too few ("quorum"), strangers or not ascending
-            ("attesters"), a signature that is not theirs over this very task ("signature").
+    @notice Settle one task without an action. Refused: not an allowed submitter ("submitter"), no proof of
+            task, or no circuit where proofs are required ("proof"), settled before ("settled"), a proof of
+            task that is not that of the result and the statement ("statement"), a circuit without a
+            verifier ("verifier"), attesters that are too few ("quorum"), strangers or not ascending
+            ("attesters"), a signature that is not theirs over this very task ("signature"), too little gas
+            to check the proof ("gas"), a proof that is not the statement's ("rejected"). Whether the
+            performer is among the attesters is not seen here: the result is only a hash.
     """
     assert self.submitters[msg.sender], "submitter"
     assert proofOfTask != empty(bytes32), "proof"
     assert self.settled[taskId] == empty(bytes32), "settled"
+    assert proofOfTask == self._bound(resultHash, circuit, statement), "statement"
+    verifier: address = self._verifier_of(circuit)
     root: bytes32 = self._leaf(taskId, proofOfTask)
     self._require_quorum(root, aggregatedSignature, attesters)
+    if circuit != 0:
+        assert self._is_proved(verifier, proof, statement), "rejected"
 
     self.settled[taskId] = proofOfTask
     self.batch_block[root] = block.number
@@ -107,37 +146,68 @@ def submitTaskValidation(
 @external
 @nonreentrant
 def submitBatch(
+    leaves: DynArray[bytes32, MAX_ITEMS],
+    positions: DynArray[uint256, MAX_ITEMS],
     items: DynArray[Settlement, MAX_ITEMS],
+    circuit: uint256,
+    proofs: DynArray[uint256[8], MAX_ITEMS],
     aggregatedSignature: Bytes[128],
     attesters: DynArray[address, MAX_ATTESTERS],
 ):
     """
-    @notice Settle many tasks under one signature, carrying out each one's action. An item settled before
-            is skipped, one whose action reverts (or whose target is no contract, the hub or the registry)
-            stays open; neither stops the others. Refused as a whole: as above, and where a performer is
-            among the attesters ("performer") or the gas does not cover an action's limit ("gas").
+    @notice Settle some or all tasks of one attested round, carrying out each one's action. `leaves` are the
+            whole round's, in order; the quorum signed their root. Item i is leaf positions[i]; the other
+            leaves can be settled by later calls. All items are of one circuit (0: no proof was asked for),
+            with a proof each. An item settled before is skipped, one whose proof is wrong, or whose action
+            reverts (or whose target is no contract, the hub or the registry), stays open; none stops the
+            others. Refused as a whole, in this order: "submitter"; no item ("empty"); not one position for
+            each ("positions"); no circuit where proofs are required ("proof"); a circuit without a verifier
+            ("verifier"); not one proof for each ("proofs"); a performer among the attesters ("performer");
+            an item that is not the leaf of its position ("leaf"); what is wrong with the quorum
+            ("attesters", "committee", "quorum", "signature"); and, at any item, gas that does not cover a
+            check or an action's limit ("gas").
     """
     assert self.submitters[msg.sender], "submitter"
     assert len(items) > 0, "empty"
-    proofs: DynArray[bytes32, MAX_ITEMS] = []
-    leaves: DynArray[bytes32, MAX_ITEMS] = []
+    assert len(positions) == len(items), "positions"
+    verifier: address = self._verifier_of(circuit)
+    assert len(proofs) == (0 if circuit == 0 else len(items)), "proofs"
+
+    bound: DynArray[bytes32, MAX_ITEMS] = []
+    statements: DynArray[uint256, MAX_ITEMS] = []
     checked: address = empty(address)
+    at: uint256 = 0
     for item: Settlement in items:
         if item.performer != checked:
             assert item.performer not in attesters, "performer"
             checked = item.performer
-        proof: bytes32 = self._proof_of_task(item)
-        proofs.append(proof)
-        leaves.append(self._leaf(item.taskId, proof))
+        proof_of_task: bytes32 = self._proof_of_task(item, circuit)
+        assert positions[at] < len(leaves), "leaf"
+        assert leaves[positions[at]] == self._leaf(item.taskId, proof_of_task), "leaf"
+        bound.append(proof_of_task)
+        statements.append(item.statement)
+        at += 1
     root: bytes32 = self._merkle_root(leaves)
     self._require_quorum(root, aggregatedSignature, attesters)
 
+    # One equation says that all are right, or only that one is not: then each is asked for itself.
+    are_proved: bool = circuit == 0
+    if len(proofs) > 1:
+        needed: uint256 = VERIFY_BATCH_GAS + VERIFY_BATCH_PROOF_GAS * len(proofs)
+        self._require_gas(needed)
+        are_proved = staticcall Verifier(verifier).verify_batch(proofs, statements)
+
     self.batch_block[root] = block.number
     log BatchSettled(root=root, size=len(items), attesters=len(attesters))
-    position: uint256 = 0
+    at = 0
     for item: Settlement in items:
-        self._settle(item, proofs[position], root)
-        position += 1
+        if self.settled[item.taskId] != empty(bytes32):
+            log TaskSkipped(taskId=item.taskId, reason="settled")
+        elif are_proved or self._is_proved(verifier, proofs[at], item.statement):
+            self._settle(item, bound[at], root)
+        else:
+            log ProofRejected(taskId=item.taskId, proofOfTask=bound[at])
+        at += 1
 
 
 @external
@@ -157,6 +227,28 @@ def set_committee_size(size: uint256):
     """
     assert msg.sender == self.owner, "owner"
     self._set_committee_size(size)
+
+
+@external
+def set_verifier(circuit: uint256, verifier: address):
+    """
+    @notice Name the contract that checks a circuit's proofs, as Verifier.vy does; the zero address for none.
+    """
+    assert msg.sender == self.owner, "owner"
+    assert circuit != 0, "circuit"
+    assert verifier == empty(address) or verifier.is_contract, "verifier"
+    self.verifiers[circuit] = verifier
+    log VerifierSet(circuit=circuit, verifier=verifier)
+
+
+@external
+def set_proofs_required(isRequired: bool):
+    """
+    @notice Whether a task is settled only with a proof of its statement.
+    """
+    assert msg.sender == self.owner, "owner"
+    self.proofs_required = isRequired
+    log ProofsRequiredSet(isRequired=isRequired)
 
 
 @external
@@ -235,10 +327,38 @@ def _require_quorum(
 
 
 @internal
+@view
+def _verifier_of(circuit: uint256) -> address:
+    """
+    @notice Who checks this circuit's proofs; nobody for circuit 0.
+    """
+    if circuit == 0:
+        assert not self.proofs_required, "proof"
+        return empty(address)
+    verifier: address = self.verifiers[circuit]
+    assert verifier != empty(address), "verifier"
+    return verifier
+
+
+@internal
+@view
+def _is_proved(verifier: address, proof: uint256[8], statement: uint256) -> bool:
+    self._require_gas(VERIFY_GAS)
+    return staticcall Verifier(verifier).verify(proof, statement)
+
+
+@internal
+@view
+def _require_gas(needed: uint256):
+    """
+    @notice EIP-150 keeps back 1/64: without this a call could be starved, and an action look reverted or a
+            proof wrong.
+    """
+    assert msg.gas > needed * 64 // 63 + GAS_RESERVE, "gas"
+
+
+@internal
 def _settle(item: Settlement, proof: bytes32, root: bytes32):
-    if self.settled[item.taskId] != empty(bytes32):
-        log TaskSkipped(taskId=item.taskId, reason="settled")
-        return
     if item.target == empty(address):
         self.settled[item.taskId] = proof
         log TaskSettled(taskId=item.taskId, proofOfTask=proof, root=root, success=True, gasUsed=0)
@@ -247,8 +367,7 @@ def _settle(item: Settlement, proof: bytes32, root: bytes32):
         log ActionReverted(taskId=item.taskId, proofOfTask=proof, gasUsed=0)
         return
 
-    # EIP-150 keeps back 1/64: without this an action could be starved and look reverted.
-    assert msg.gas > item.gasLimit * 64 // 63 + GAS_RESERVE, "gas"
+    self._require_gas(item.gasLimit)
     before: uint256 = msg.gas
     success: bool = raw_call(item.target, item.callData, gas=item.gasLimit, revert_on_failure=False)
     used: uint256 = before - msg.gas
@@ -261,15 +380,27 @@ def _settle(item: Settlement, proof: bytes32, root: bytes32):
 
 @internal
 @view
-def _proof_of_task(item: Settlement) -> bytes32:
+def _proof_of_task(item: Settlement, circuit: uint256) -> bytes32:
     action: bytes32 = empty(bytes32)
     if item.target != empty(address):
         action = keccak256(abi_encode(item.target, keccak256(item.callData), item.gasLimit))
-    return keccak256(
+    result: bytes32 = keccak256(
         abi_encode(
             item.taskId, item.epoch, item.performer, item.outputHash, item.packageDigest, action
         )
     )
+    return self._bound(result, circuit, item.statement)
+
+
+@internal
+@pure
+def _bound(result: bytes32, circuit: uint256, statement: uint256) -> bytes32:
+    """
+    @notice The proof of task of a result and the statement that is proved of it, where one is.
+    """
+    if circuit == 0:
+        return result
+    return keccak256(abi_encode(result, circuit, statement))
 
 
 @internal

@@ -26,6 +26,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
 STAGES_QUEUE: Final = "stages"
 INTAKE_QUEUE: Final = "intake"
+PROVE_QUEUE: Final = "prove"
 #: Celery would open a database connection per message (5 ms on PostgreSQL, both sides together); this many
 #: tasks share one, and `close_old_connections` judges it before each
 _KEPT_CONNECTIONS: Final = 1_000_000_000
@@ -103,7 +104,7 @@ def build_app(broker: Broker) -> "Celery[TracedTask]":
         event_serializer="json",
         accept_content=["json"],
         task_default_queue=STAGES_QUEUE,
-        task_queues=(Queue(STAGES_QUEUE), Queue(INTAKE_QUEUE)),
+        task_queues=(Queue(STAGES_QUEUE), Queue(INTAKE_QUEUE), Queue(PROVE_QUEUE)),
         task_create_missing_queues=True,
         task_acks_late=False,
         task_publish_retry=True,
@@ -161,5 +162,5 @@ def _keep_django_logging(**_kwargs: Any) -> None:
 
 _settings = settings_or_exit()
 app = build_app(_settings.broker)
-app.conf.imports = ("workers.stages", "workers.intake", "scheduling.sweeps")
+app.conf.imports = ("workers.stages", "workers.intake", "workers.proving", "scheduling.sweeps")
 app.conf.beat_schedule = beat_schedule(_settings)

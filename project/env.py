@@ -16,6 +16,8 @@ from project.variables import SettingInvalid, read_env_file, read_section, varia
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 _DAY_SECONDS: Final = 86_400
+#: the sizes a statement's circuit comes in (`apps/proofs/domain/statement.py`)
+_CIRCUITS: Final = ("16", "64", "128", "512")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +146,83 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Speculation:
+    """Running ahead: how far, under which bond, and when it switches itself off."""
+
+    is_enabled: bool = variable(True)
+    mode: str = variable("balanced", choices=("conservative", "balanced", "aggressive", "custom"))
+    max_depth: int = variable(5, minimum=1, maximum=20)
+    max_branches: int = variable(4, minimum=1, maximum=16)
+    lease_buffer_seconds: int = variable(60, minimum=0)
+    min_reputation: int = variable(500, minimum=0, maximum=10_000)
+    max_at_risk_units: int = variable(1_000_000_000_000, minimum=0)
+    bond_form: str = variable("exponential", choices=("exponential", "linear"))
+    bond_base_units: int = variable(1_000_000, minimum=1)
+    bond_growth_percent: int = variable(200, minimum=100)
+    bond_step_units: int = variable(1_000_000, minimum=0)
+    rollback_rate_percent: int = variable(20, minimum=0, maximum=100)
+    rollback_window_seconds: int = variable(600, minimum=1)
+    rollback_min_ended: int = variable(20, minimum=1)
+    breaker_cooldown_seconds: int = variable(300, minimum=0)
+    breaker_probes: int = variable(3, minimum=1)
+    waiting_seconds: int = variable(60, minimum=1)
+    commitment_keep_seconds: int = variable(86_400, minimum=60)
+    backlog_high: int = variable(100, minimum=1)
+    backlog_low: int = variable(25, minimum=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proofs:
+    """Proofs of tasks' statements: whether they are asked for, who makes them, how patiently."""
+
+    is_required: bool = variable(True)
+    sizes: tuple[str, ...] = variable("16,64")
+    keys_folder: Path = variable("{home}/proofs")
+    socket: Path = variable("{home}/run/prover.sock")
+    generations: int = variable(4, minimum=1, maximum=64)
+    prover_waiting_max: int = variable(256, minimum=1, maximum=100_000)
+    prover_nice: int = variable(15, minimum=0, maximum=19)
+    submissions: int = variable(2, minimum=1, maximum=64)
+    generation_seconds: int = variable(60, minimum=1)
+    submission_seconds: int = variable(30, minimum=1)
+    ancestors_seconds: int = variable(300, minimum=1)
+    retries: int = variable(3, minimum=0)
+    retry_base_seconds: float = variable(1.0, minimum=0)
+    retry_max_seconds: float = variable(30.0, minimum=0)
+    duplicate_seconds: int = variable(600, minimum=0)
+    result_kept_seconds: int = variable(3_600, minimum=0)
+    delay_seconds: float = variable(0.0, minimum=0, maximum=600)
+
+    @property
+    def circuit_sizes(self) -> tuple[int, ...]:
+        """The circuits there are keys for, smallest first."""
+        return tuple(sorted(int(size) for size in self.sizes))
+
+    @property
+    def asked_circuits(self) -> tuple[int, ...]:
+        """The circuits that tasks are proved with: none where no proof is required."""
+        return self.circuit_sizes if self.is_required else ()
+
+    @property
+    def read_max(self) -> int:
+        """How many inputs and data parents one task may read: with its specification they fill half the
+        largest circuit (`apps/proofs/domain/task_witness.py`).
+        """
+        return self.circuit_sizes[-1] // 2 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollback:
+    """What a failure costs and what follows it."""
+
+    retry_delay_seconds: int = variable(1, minimum=0)
+    retry_max_delay_seconds: int = variable(30, minimum=0)
+    timeout_factor_percent: int = variable(200, minimum=100)
+    max_timeout_seconds: int = variable(60, minimum=1)
+    abort_reply_seconds: float = variable(1.0, minimum=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attestation:
     """Committees and ballots."""
 
@@ -209,6 +288,9 @@ class Settings:
     keepers: Keepers
     ledger: Ledger
     execution: Execution
+    speculation: Speculation
+    proofs: Proofs
+    rollback: Rollback
     attestation: Attestation
     settlement: Settlement
     stages: Stages
@@ -218,8 +300,7 @@ class Settings:
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Read every setting; raise SettingInvalid naming the first variable that is bad or missing."""
-    home = _home_of(environ)
-    merged = {**read_env_file(home / "forekeep.env"), **environ}
+    home, merged = _merge(environ)
     settings = Settings(
         home=home,
         web=read_section(Web, "web", merged, home),
@@ -231,6 +312,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         keepers=read_section(Keepers, "keepers", merged, home),
         ledger=read_section(Ledger, "ledger", merged, home),
         execution=read_section(Execution, "execution", merged, home),
+        speculation=read_section(Speculation, "speculation", merged, home),
+        proofs=read_section(Proofs, "proofs", merged, home),
+        rollback=read_section(Rollback, "rollback", merged, home),
         attestation=read_section(Attestation, "attestation", merged, home),
         settlement=read_section(Settlement, "settlement", merged, home),
         stages=read_section(Stages, "stages", merged, home),
@@ -241,6 +325,14 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     return settings
 
 
+def read_proofs(environ: Mapping[str, str]) -> Proofs:
+    """The section of proofs alone, for the prover, which needs nothing else; raises SettingInvalid."""
+    home, merged = _merge(environ)
+    proofs = read_section(Proofs, "proofs", merged, home)
+    _require_circuits(proofs)
+    return proofs
+
+
 def settings_or_exit() -> Settings:
     """The settings of this process; one line on stderr and exit code 2 where one is bad."""
     try:
@@ -248,6 +340,12 @@ def settings_or_exit() -> Settings:
     except SettingInvalid as exc:
         sys.stderr.write(f"forekeep cannot start. {exc}\n")
         sys.exit(2)
+
+
+def _merge(environ: Mapping[str, str]) -> tuple[Path, Mapping[str, str]]:
+    """The home, and the environment over what the home's `forekeep.env` says."""
+    home = _home_of(environ)
+    return home, {**read_env_file(home / "forekeep.env"), **environ}
 
 
 def _home_of(environ: Mapping[str, str]) -> Path:
@@ -262,10 +360,26 @@ def _home_of(environ: Mapping[str, str]) -> Path:
 
 def _require_sense(settings: Settings) -> None:
     """What no single field can say."""
+    _require_circuits(settings.proofs)
+    if settings.speculation.backlog_low > settings.speculation.backlog_high:
+        raise SettingInvalid(
+            variable="FOREKEEP_SPECULATION_BACKLOG_LOW",
+            given=f"{settings.speculation.backlog_low} was given",
+            expected=f"at most the high mark, {settings.speculation.backlog_high}",
+        )
     attestation = settings.attestation
     if attestation.committee_min > attestation.committee_size:
         raise SettingInvalid(
             variable="FOREKEEP_ATTESTATION_COMMITTEE_MIN",
             given=f"{attestation.committee_min} was given",
             expected=f"at most the committee's size, {attestation.committee_size}",
+        )
+
+
+def _require_circuits(proofs: Proofs) -> None:
+    if not proofs.sizes or any(size not in _CIRCUITS for size in proofs.sizes):
+        raise SettingInvalid(
+            variable="FOREKEEP_PROOFS_SIZES",
+            given=f"{','.join(proofs.sizes)!r} was given",
+            expected=f"some of {', '.join(_CIRCUITS)}",
         )

@@ -9,6 +9,7 @@ from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from rest_framework import exceptions
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
 from apps.accounts.errors import Unauthenticated
@@ -61,7 +62,12 @@ _log = structlog.get_logger("forekeep.errors")
 
 
 def problem_response(exc: Exception, context: Mapping[str, Any]) -> Response:
-    """DRF's exception handler: every exception becomes a problem; an unknown one is logged and a 500."""
+    """DRF's exception handler: every exception becomes a problem, in JSON wherever it happened; an unknown
+    one is logged and a 500.
+    """
+    request = context.get("request")
+    if request is not None:
+        request.accepted_renderer, request.accepted_media_type = JSONRenderer(), PROBLEM_JSON
     if isinstance(exc, DomainError):
         return _of_domain(exc)
     if isinstance(exc, exceptions.ValidationError):
@@ -72,7 +78,8 @@ def problem_response(exc: Exception, context: Mapping[str, Any]) -> Response:
             status, code, title = _FRAMEWORK[kind]
             if status >= 500:
                 _log.error(code, exc_info=exc)
-            return _response(status, code, title, headers=_headers_of(exc, status))
+            detail = redact_text(str(exc.detail)) if isinstance(exc, exceptions.ParseError) else ""
+            return _response(status, code, title, detail=detail, headers=_headers_of(exc, status))
     if isinstance(exc, exceptions.APIException):
         return _response(exc.status_code, str(exc.default_code), str(exc.default_detail))
     _log.exception("unexpected error", view=type(context.get("view")).__name__, exc_info=exc)

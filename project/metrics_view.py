@@ -11,16 +11,17 @@ from apps.accounts.errors import Unauthenticated
 from apps.accounts.services import authenticate
 from project.errors import PROBLEM_JSON, problem_body
 from project.metrics import metrics_text
+from project.metrics_rows import RowGauges
 
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="forekeep"'}
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
-    """The Prometheus text of all processes; 401 for anybody but the operator."""
+    """The Prometheus text of all processes and what rows say now; 401 for anybody but the operator."""
     if not _is_operator(request):
         body = problem_body(401, Unauthenticated.code, "The operator's session or key is needed")
         return JsonResponse(body, status=401, content_type=PROBLEM_JSON, headers=_CHALLENGE)
-    return HttpResponse(metrics_text(), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(metrics_text(RowGauges()), content_type=CONTENT_TYPE_LATEST)
 
 
 def _is_operator(request: HttpRequest) -> bool:

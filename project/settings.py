@@ -10,7 +10,10 @@ from urllib.parse import urlsplit
 
 from django.templatetags.static import static
 
+from apps.attestation.data import ItemVerdict
+from apps.execution.data import AssignmentStatus
 from apps.jobs.data import EdgeKind, JobStatus
+from apps.speculation.domain.decision import Verdict
 from apps.tasks.data import RunStatus, TaskStatus
 from project.databases import database_settings
 from project.env import REPOSITORY, read_settings
@@ -59,9 +62,12 @@ INSTALLED_APPS = [
     "apps.chains",
     "apps.content",
     "apps.tasks",
+    "apps.speculation",
     "apps.execution",
     "apps.attestation",
+    "apps.proofs",
     "apps.settlement",
+    "apps.rollback",
     "apps.progress",
 ]
 
@@ -163,6 +169,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
+        "apps.gateway.rest.schema.add_examples",
         "apps.gateway.rest.schema.add_problems",
     ],
     "SERVE_PUBLIC": True,
@@ -173,6 +180,9 @@ SPECTACULAR_SETTINGS = {
         "RunStatus": [(str(status), str(status)) for status in RunStatus],
         "TaskStatus": [(str(status), str(status)) for status in TaskStatus],
         "EdgeKind": [(str(kind), str(kind)) for kind in EdgeKind],
+        "AssignmentStatus": [(str(status), str(status)) for status in AssignmentStatus],
+        "ItemVerdict": [(str(verdict), str(verdict)) for verdict in ItemVerdict],
+        "Verdict": [(str(verdict), str(verdict)) for verdict in Verdict],
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -194,5 +204,6 @@ UNFOLD = {
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("img/favicon.svg")},
     ],
+    "STYLES": [lambda request: static("css/admin.css")],
     "DASHBOARD_CALLBACK": "apps.progress.dashboard.fill",
 }

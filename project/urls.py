@@ -5,8 +5,9 @@ An app's `rest/urls.py` has `urlpatterns` (mounted at /api/v1/) and may have `al
 """
 
 from django.contrib import admin
-from django.contrib.auth.views import LoginView, LogoutView
+from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from apps.content.rest import urls as content_urls
@@ -15,9 +16,11 @@ from apps.jobs.rest import urls as jobs_urls
 from apps.keepers.rest import urls as keepers_urls
 from apps.progress.pages import urls as page_urls
 from apps.progress.rest import urls as progress_urls
+from apps.rollback.rest import urls as rollback_urls
 from project.health import healthz, readyz
+from project.login import Login, admin_login
 from project.metrics_view import metrics
-from project.problems import problem_page
+from project.problems import api_root, problem_page
 
 handler400 = "project.errors.bad_request"
 handler403 = "project.errors.forbidden"
@@ -30,20 +33,30 @@ _api: list[URLPattern | URLResolver] = [
     *keepers_urls.urlpatterns,
     *content_urls.urlpatterns,
     *progress_urls.urlpatterns,
+    *rollback_urls.urlpatterns,
 ]
 
-_login = LoginView.as_view(template_name="login.html", redirect_authenticated_user=True)
-
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/v1/", api_root),
     path("api/v1/", include(_api)),
+    path("runs", RedirectView.as_view(url="/", query_string=True)),
+    path("runs/", RedirectView.as_view(url="/", query_string=True)),
+    path("jobs/", RedirectView.as_view(url="/jobs", query_string=True)),
+    path("keepers/", RedirectView.as_view(url="/keepers", query_string=True)),
+    path("favicon.ico", RedirectView.as_view(url="/static/img/favicon.svg")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path(
+        "api/docs",
+        SpectacularSwaggerView.as_view(url_name="schema", template_name="api_docs.html"),
+        name="docs",
+    ),
     path("problems/<str:code>", problem_page, name="problem"),
     path("healthz", healthz),
     path("readyz", readyz),
     path("metrics", metrics),
-    path("login", _login, name="login"),
+    path("login", Login.as_view(), name="login"),
     path("logout", LogoutView.as_view(), name="logout"),
+    path("admin/login/", admin_login),
     path("admin/", admin.site.urls),
     *page_urls.urlpatterns,
     *jobs_urls.alias_urlpatterns,

@@ -17,7 +17,9 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "keepers-sweep-offline": ("scheduling.sweeps.keepers_offline", settings.keepers.check_in_seconds),
         "keepers-refresh-stakes": ("scheduling.sweeps.keepers_stakes", 600),
         "keepers-decay-reputation": ("scheduling.sweeps.keepers_reputation", 3_600),
+        "commitments-purge": ("scheduling.sweeps.commitments_over", 3_600),
         "idempotency-purge": ("scheduling.sweeps.idempotency_over", 3_600),
+        "deposits-credit": ("scheduling.sweeps.deposits_paid_in", settings.chain.audit_seconds),
         "jobs-price": ("scheduling.sweeps.jobs_unpriced", 10),
         "jobs-expire": ("scheduling.sweeps.jobs_expired", settings.jobs.sweep_seconds),
     }

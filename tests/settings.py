@@ -60,6 +60,8 @@ os.environ |= {
     "WEB_URL": "http://testserver",
     "ALLOWED_HOSTS": "testserver,localhost,127.0.0.1",
     "LOG_LEVEL": "INFO",
+    # a proof takes a quarter of a second of a core: the tests that are about proofs ask for them
+    "FOREKEEP_PROOFS_IS_REQUIRED": "0",
     **_given,
     _GIVEN: json.dumps(_given),
 }

@@ -14,6 +14,9 @@ from apps.chains.selectors import is_poll_due
 from apps.execution.models import OPEN_STATUSES, Assignment
 from apps.jobs.data import JobStatus
 from apps.jobs.models import Job
+from apps.proofs.selectors import get_due_tasks as get_tasks_to_prove
+from apps.rollback.selectors import get_due_failures
+from apps.settlement.selectors import get_due_tasks as get_tasks_to_submit
 from apps.settlement.selectors import get_ended_batches
 from apps.tasks.data import TaskStatus
 from apps.tasks.models import Task
@@ -23,7 +26,7 @@ DueRows = Callable[[datetime, int], list[Any]]
 
 def _tasks(*statuses: TaskStatus) -> DueRows:
     def due(now: datetime, limit: int) -> list[Any]:
-        rows = Task.objects.filter(status__in=statuses, wake_at__lte=now).order_by("pk")
+        rows = Task.objects.filter(status__in=statuses, wake_at__lte=now, is_failing=False).order_by("pk")
         return list(rows.values_list("pk", flat=True)[:limit])
 
     return due
@@ -67,9 +70,11 @@ DUE: Final[Mapping[str, DueRows]] = {
     "assign": _tasks(TaskStatus.SCHEDULED),
     "attest": _tasks(TaskStatus.EXECUTED),
     "tally": _rounds("wake_at"),
-    "submit": _tasks(TaskStatus.ATTESTED),
+    "prove": get_tasks_to_prove,
+    "submit": get_tasks_to_submit,
     "broadcast": _outbounds(OutboundStatus.SIGNED),
     "confirm": _batches,
+    "rollback": get_due_failures,
     "leases": _leases,
     "rounds": _rounds("resend_at"),
 }

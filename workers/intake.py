@@ -75,8 +75,11 @@ def _record(
     outcome, refusals = record(items=items, now=get_database_now())
     for refusal in refusals:
         named = _names(items[refusal.index])
-        say = _log.info if isinstance(refusal.error, _EVERYDAY) else _log.warning
-        say("message refused", kind=kind, code=refusal.error.code, reason=str(refusal.error), **named)
+        if isinstance(refusal.error, _EVERYDAY):
+            _log.info("answer came late", kind=kind, code=refusal.error.code, **named)
+        else:
+            reason = str(refusal.error)
+            _log.warning("message refused", kind=kind, code=refusal.error.code, reason=reason, **named)
         INTAKE_MESSAGES.labels(kind=kind, outcome=refusal.error.code).inc()
     INTAKE_MESSAGES.labels(kind=kind, outcome="recorded").inc(len(items) - len(refusals))
     send(outcome.messages)

@@ -15,7 +15,7 @@ from apps.attestation.models import Round
 from apps.execution.models import Assignment
 from apps.kernel.errors import DomainError
 from apps.kernel.outcome import Outcome
-from apps.tasks.models import Task
+from apps.tasks.models import Failure, Task
 from apps.tasks.services import task_set_aside
 from project.metrics import STAGE_ROWS_SET_ASIDE
 
@@ -27,7 +27,9 @@ _WAKES: Final[Mapping[str, tuple[type[models.Model], str]]] = {
     "admit": (Task, "wake_at"),
     "assign": (Task, "wake_at"),
     "attest": (Task, "wake_at"),
+    "prove": (Task, "wake_at"),
     "submit": (Task, "wake_at"),
+    "rollback": (Failure, "wake_at"),
     "tally": (Round, "wake_at"),
     "rounds": (Round, "resend_at"),
     "leases": (Assignment, "resend_at"),
@@ -67,11 +69,7 @@ def run_isolated(
             STAGE_ROWS_SET_ASIDE.labels(stage=stage).inc()
             _set_aside(stage, row_id, now, exc)
         else:
-            outcome = Outcome(
-                taken=outcome.taken + one.taken,
-                messages=(*outcome.messages, *one.messages),
-                pokes=outcome.pokes | one.pokes,
-            )
+            outcome += one
     return outcome
 
 

@@ -1,7 +1,8 @@
 """The pipeline on one page: each stage, what it takes, and who has work after it.
 
     fire → admit → assign → keepers → (record) → attest → attesters → (ballots) → tally
-         → submit → broadcast → confirm → admit …
+         → prove → provers → submit → broadcast → confirm → admit, submit …
+    a failure seen anywhere → rollback → admit (another attempt)
 
 A stage is a function over the set of rows that are in its state and due: it writes them in one
 transaction and says what to send and whom to poke. `record` and `ballots` are `workers/intake.py`,
@@ -17,17 +18,32 @@ from django.conf import settings
 
 from apps.attestation.services import rounds_decide, rounds_open, rounds_resend
 from apps.eventlog.selectors import get_database_now
+from apps.execution.admission import tasks_admit
 from apps.execution.services import leases_sweep, tasks_assign
-from apps.kernel.outcome import Outcome
+from apps.kernel.outcome import Outcome, Revocation
+from apps.proofs.services import proofs_plan
+from apps.rollback.services import rollbacks_apply, rollbacks_cleaned, rollbacks_log
 from apps.settlement.services import batches_broadcast, batches_confirm, batches_submit
-from apps.tasks.services import runs_fire, tasks_admit
+from apps.tasks.services import runs_fire
 from project.celery import app
 from project.health import sweep_record
-from project.metrics import STAGE_PASSES, STAGE_ROWS
-from workers.canvas import send
+from project.metrics import (
+    ABORT_SECONDS,
+    CASCADE_SIZE,
+    COMPUTE_WASTED,
+    DEAD_LETTERS,
+    ROLLBACKS,
+    STAGE_PASSES,
+    STAGE_ROWS,
+    STAKE_RELEASED,
+    STAKE_SLASHED,
+    figures_count,
+)
+from workers.canvas import dispatch, revoke, send
 from workers.due import DUE
 from workers.isolation import run_isolated
 from workers.pokes import announce, poke, poke_received
+from workers.proving import proofs_kill
 
 
 class StageService(Protocol):
@@ -43,9 +59,11 @@ STAGES: Final[Mapping[str, StageService]] = {
     "assign": tasks_assign,
     "attest": rounds_open,
     "tally": rounds_decide,
+    "prove": proofs_plan,
     "submit": batches_submit,
     "broadcast": batches_broadcast,
     "confirm": batches_confirm,
+    "rollback": rollbacks_apply,
     "leases": leases_sweep,
     "rounds": rounds_resend,
 }
@@ -60,7 +78,12 @@ def run(*, stage: str) -> None:
     limit = settings.FOREKEEP.stages.batch_rows
     for _ in range(_PASSES):
         outcome = run_isolated(stage, STAGES[stage], DUE[stage], now=get_database_now(), limit=limit)
+        figures_count(outcome.figures)
         send(outcome.messages)
+        dispatch(outcome.dispatches)
+        stop(outcome.revocations)
+        if stage == "rollback":
+            count_rollbacks()
         poke(outcome.pokes)
         if outcome.taken:
             announce()
@@ -69,6 +92,31 @@ def run(*, stage: str) -> None:
         if outcome.taken < limit:
             return
     poke([stage])
+
+
+def stop(revocations: Sequence[Revocation]) -> None:
+    """Stop what cascades ended and the proofs nobody wants any more; keep how long the keepers took."""
+    if not revocations:
+        return
+    proofs_kill([handle for revocation in revocations for handle in revocation.proofs])
+    took: dict[str, list[float]] = {one.rollback: [] for one in revocations if one.rollback}
+    for reply in revoke(revocations):
+        if reply.milliseconds is not None and reply.killed:
+            took[reply.rollback].append(reply.milliseconds)
+    rollbacks_cleaned(latencies=took, now=get_database_now())
+
+
+def count_rollbacks() -> None:
+    """Complete the rollbacks that are cleaned up, and count each once."""
+    for told in rollbacks_log(now=get_database_now(), limit=settings.FOREKEEP.stages.batch_rows):
+        ROLLBACKS.labels(reason=told.reason).inc()
+        CASCADE_SIZE.observe(told.size)
+        STAKE_SLASHED.inc(told.slashed_units)
+        STAKE_RELEASED.inc(told.released_units)
+        COMPUTE_WASTED.inc(told.wasted_units)
+        DEAD_LETTERS.inc(told.is_lettered)
+        for milliseconds in told.abort_latencies_ms:
+            ABORT_SECONDS.observe(milliseconds / 1_000)
 
 
 @app.task(name="workers.stages.sweep", soft_time_limit=20, time_limit=30)

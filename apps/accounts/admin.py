@@ -1,7 +1,8 @@
 """The operator's pages for people, projects and keys: reading, and actions that go through services."""
 
-from typing import Any
+from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
@@ -13,6 +14,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from apps.accounts.models import ApiKey, Membership, Project
 from apps.accounts.services import api_key_revoke, project_create, project_update
 from apps.kernel.errors import DomainError
+from apps.kernel.speculation import SpeculationLimitsInvalid, choice_from_json
 
 admin.site.unregister(User)
 admin.site.unregister(Group)
@@ -45,14 +47,37 @@ class MembershipRows(TabularInline):
         return False
 
 
+class ProjectForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A project as an operator edits it."""
+
+    class Meta:
+        model = Project
+        fields = ("name", "slug", "owner", "speculation", "allows_drills")
+        help_texts: ClassVar = {
+            "speculation": "How far its jobs may run ahead, as JSON: {} as the network says, "
+            '{"enabled": false} not at all, {"mode": "conservative" | "balanced" | "aggressive"}, or '
+            '{"mode": "custom", "max_depth": 1-20, "max_branches": 1-16}.',
+            "allows_drills": "Its steps may have proofs rejected on purpose, to see a rollback. "
+            "Every drill costs the keeper that performed the step a share of its bond.",
+        }
+
+    def clean_speculation(self) -> dict[str, Any]:
+        """The choice in its stored form; a refusal is the form's."""
+        try:
+            return choice_from_json(self.cleaned_data["speculation"]).to_json()
+        except SpeculationLimitsInvalid as exc:
+            raise forms.ValidationError(f"{exc.field}: {exc.reason}".removeprefix(": ")) from None
+
+
 @admin.register(Project)
 class ProjectAdmin(ModelAdmin):
-    """Projects: opened and renamed here, switched on and off by actions."""
+    """Projects: opened and edited here, switched on and off by actions."""
 
-    list_display = ("slug", "name", "owner", "is_active", "created_at")
-    list_filter = ("is_active",)
+    form = ProjectForm
+    list_display = ("slug", "name", "owner", "is_active", "allows_drills", "created_at")
+    list_filter = ("is_active", "allows_drills")
     search_fields = ("slug", "name")
-    fields = ("name", "slug", "owner")
+    fields = ("name", "slug", "owner", "speculation", "allows_drills")
     inlines = (MembershipRows,)
     actions = ("switch_on", "switch_off")
 
@@ -61,12 +86,17 @@ class ProjectAdmin(ModelAdmin):
         return ("slug", "owner") if obj else ()
 
     def save_model(self, request: HttpRequest, obj: Project, form: Any, change: bool) -> None:
-        """Open or rename through the service; a refusal is shown, nothing is written around it."""
+        """Open or edit through the service; a refusal is shown, nothing is written around it."""
+        said: dict[str, Any] = {
+            "name": obj.name,
+            "speculation": obj.speculation_choice,
+            "allows_drills": obj.allows_drills,
+        }
         try:
             if change:
-                project_update(project_id=obj.id, name=obj.name)
+                project_update(project_id=obj.id, **said)
                 return
-            created = project_create(name=obj.name, slug=obj.slug, owner=obj.owner)
+            created = project_create(slug=obj.slug, owner=obj.owner, **said)
         except DomainError as exc:
             messages.error(request, f"{exc.title}: {exc}")
             return

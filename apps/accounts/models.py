@@ -9,6 +9,7 @@ from django.db.models import Q
 from apps.accounts.data import Role
 from apps.eventlog.models import EventedModel
 from apps.kernel.ids import new_id, to_wire
+from apps.kernel.speculation import Choice, choice_from_json
 
 
 class Project(EventedModel):
@@ -23,6 +24,10 @@ class Project(EventedModel):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="owned_projects"
     )
     is_active = models.BooleanField(default=True)
+    #: what the project says about running ahead, `Choice.to_json()`; `{}` says nothing
+    speculation = models.JSONField(default=dict, blank=True)
+    #: whether steps may have their proofs rejected on purpose; set by an operator, as it costs keepers money
+    allows_drills = models.BooleanField(default=False)
     created_at = models.DateTimeField()
 
     class Meta:
@@ -39,6 +44,11 @@ class Project(EventedModel):
     def wire_id(self) -> str:
         """`proj_…`."""
         return to_wire("proj", self.id)
+
+    @property
+    def speculation_choice(self) -> Choice:
+        """What the project says about running ahead."""
+        return choice_from_json(self.speculation)
 
 
 class Membership(models.Model):

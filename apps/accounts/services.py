@@ -30,9 +30,18 @@ from apps.eventlog.locking import lock_rows
 from apps.eventlog.selectors import get_database_now
 from apps.eventlog.services import rows_create, rows_write
 from apps.kernel.errors import PreconditionFailed
+from apps.kernel.speculation import Choice, require_choice
 
 _LAST_USED_STEP: Final = timedelta(seconds=60)
-_PROJECT_FIELDS: Final = ("name", "slug", "owner", "is_active", "created_at")
+_PROJECT_FIELDS: Final = (
+    "name",
+    "slug",
+    "owner",
+    "is_active",
+    "speculation",
+    "allows_drills",
+    "created_at",
+)
 _KEY_FIELDS: Final = (
     "project",
     "name",
@@ -47,18 +56,33 @@ _KEY_FIELDS: Final = (
 _cache: Final = KeyCache(max_entries=4_096)
 
 
-def project_create(*, name: str, owner: Any, slug: str | None = None) -> Project:
+def project_create(
+    *,
+    name: str,
+    owner: Any,
+    slug: str | None = None,
+    speculation: Choice | None = None,
+    allows_drills: bool = False,
+) -> Project:
     """Open a project; its owner becomes its first member.
 
-    Raises ProjectNameInvalid, SlugTaken.
+    Whoever lets `allows_drills` through must be an operator. Raises ProjectNameInvalid,
+    SpeculationLimitsInvalid, SlugTaken.
     """
-    clean = require_name(name)
+    clean, said = require_name(name), require_choice(speculation or Choice(), "/speculation").to_json()
     chosen = make_slug(clean) if slug is None else require_slug(slug)
     with transaction.atomic():
         if Project.objects.filter(slug=chosen).exists():
             raise SlugTaken(pointer="/slug", slug=chosen)
         now = get_database_now()
-        project = Project(name=clean, slug=chosen, owner=owner, created_at=now)
+        project = Project(
+            name=clean,
+            slug=chosen,
+            owner=owner,
+            speculation=said,
+            allows_drills=allows_drills,
+            created_at=now,
+        )
         payload = {"set": project.get_json_fields(_PROJECT_FIELDS)}
         rows_create(
             [project],
@@ -70,21 +94,33 @@ def project_create(*, name: str, owner: Any, slug: str | None = None) -> Project
 
 
 def project_update(
-    *, project_id: UUID, name: str | None = None, is_active: bool | None = None, version: int | None = None
+    *,
+    project_id: UUID,
+    name: str | None = None,
+    is_active: bool | None = None,
+    speculation: Choice | None = None,
+    allows_drills: bool | None = None,
+    version: int | None = None,
 ) -> Project:
-    """Rename a project or switch it on or off; what changes nothing writes nothing.
+    """Change what is given, None being left as it is; what changes nothing writes nothing.
 
-    `version` is the event sequence the caller has seen. Raises ProjectUnknown, ProjectNameInvalid,
-    PreconditionFailed.
+    What a project says about running ahead is replaced as a whole and counts from the next decision on.
+    Whoever lets `allows_drills` through must be an operator. `version` is the event sequence the caller
+    has seen. Raises ProjectUnknown, ProjectNameInvalid, SpeculationLimitsInvalid, PreconditionFailed.
     """
-    clean = None if name is None else require_name(name)
+    wanted = {
+        "name": None if name is None else require_name(name),
+        "is_active": is_active,
+        "speculation": None if speculation is None else require_choice(speculation, "/speculation").to_json(),
+        "allows_drills": allows_drills,
+    }
     with transaction.atomic():
         project = _lock_project(project_id)
         if version is not None and version != project.event_sequence:
             raise PreconditionFailed(expected=version, found=project.event_sequence)
         changes = {
             field: value
-            for field, value in (("name", clean), ("is_active", is_active))
+            for field, value in wanted.items()
             if value is not None and value != getattr(project, field)
         }
         if not changes:

@@ -47,7 +47,7 @@ class RoundAdmin(LookOnlyAdmin):
     ordering = ("-id",)
     wire_searches = {"rnd": "pk", "task": "items__task_id", "bat": "batch__pk"}
     trace_search = "trace_id"
-    links = ("task_links", "batch_link", "history_link")
+    links = ("task_links", "batch_links", "history_link")
     inlines = (ItemRows, BallotRows)
 
     def address_search(self, address: str) -> Q:
@@ -59,10 +59,10 @@ class RoundAdmin(LookOnlyAdmin):
         """The tasks it checks."""
         return links_to(item.task for item in row.items.select_related("task"))
 
-    @admin.display(description="batch")
-    def batch_link(self, row: Round) -> SafeString | str:
-        """The transaction it led to."""
-        return link_to(getattr(row, "batch", None))
+    @admin.display(description="batches")
+    def batch_links(self, row: Round) -> SafeString | str:
+        """The transactions it led to."""
+        return links_to(row.batches.order_by("pk"))
 
     @admin.display(description="history")
     def history_link(self, row: Round) -> SafeString:

@@ -18,7 +18,7 @@ from apps.kernel.outcome import Message
 def calls_of(
     rounds: Sequence[Round], voted: Mapping[UUID, Collection[str]] | None = None
 ) -> tuple[Message, ...]:
-    """One message per round and member that has not voted yet; two queries whatever the number."""
+    """One message per round and member that has not voted yet; three queries whatever the number."""
     items = _items_of(rounds)
     domain, key = get_domain(), get_dispatcher_key()
     messages: list[Message] = []
@@ -47,6 +47,7 @@ def _items_of(rounds: Sequence[Round]) -> Mapping[UUID, list[dict[str, Any]]]:
         (lease.task_id, lease.epoch): lease
         for lease in Assignment.objects.filter(task_id__in={row["task_id"] for row in rows})
     }
+    receipts = _parents_receipts([row["task__spec"] for row in rows])
     found: defaultdict[UUID, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         lease = leases[(row["task_id"], row["epoch"])]
@@ -59,5 +60,22 @@ def _items_of(rounds: Sequence[Round]) -> Mapping[UUID, list[dict[str, Any]]]:
             "expires_at": int(lease.expires_at.timestamp()),
             "spec": row["task__spec"],
         }
-        found[row["round_id"]].append({"assignment": assignment, "receipt": lease.receipt})
+        awaited = _awaited_leases(row["task__spec"])
+        parents = [receipts[own] for own in awaited if own in receipts]
+        item = {"assignment": assignment, "receipt": lease.receipt, "parents": parents}
+        found[row["round_id"]].append(item)
     return found
+
+
+def _parents_receipts(specs: Sequence[Mapping[str, Any]]) -> Mapping[UUID, dict[str, Any]]:
+    """The signed receipts of the attempts these tasks awaited, by lease."""
+    awaited = {lease for spec in specs for lease in _awaited_leases(spec)}
+    if not awaited:
+        return {}
+    known = Assignment.objects.filter(pk__in=awaited).values_list("pk", "receipt")
+    return {lease: receipt for lease, receipt in known if receipt is not None}
+
+
+def _awaited_leases(spec: Mapping[str, Any]) -> list[UUID]:
+    """The leases of the attempts a task awaited, in the order of their steps."""
+    return [UUID(hex=each["lease"]) for _, each in sorted((spec.get("awaits") or {}).items())]

@@ -71,7 +71,7 @@ class RoundCall:
     """A round's call to one attester.
 
     `items` are, in leaf order, `{"assignment": <assignment without its signature>, "receipt":
-    <signed receipt body>}` of one performer.
+    <signed receipt body>, "parents": [<signed receipt body of each awaited parent>]}` of one performer.
     """
 
     round_id: UUID
@@ -131,7 +131,8 @@ class Ballot:
 
     `verdicts[i]` is true where the attester's own result of item i equals the performer's;
     `reasons[i]` says why not (`output_differs`, `status_differs`, `gas_differs`, `action_differs`,
-    `receipt_forged`, `package_differs`, …) and is empty where it agrees.
+    `receipt_forged`, `package_differs`, `lineage_broken`, `statement_differs`, …) and is empty where it
+    agrees.
     """
 
     round_id: UUID

@@ -9,6 +9,7 @@ from apps.attestation.data import ItemVerdict, RoundStatus
 from apps.attestation.models import Round, RoundItem
 from apps.content.domain.cid import cid_digest
 from apps.execution.dispatcher import get_dispatcher_key
+from apps.execution.domain.receipt import statement_of
 from apps.kernel.eip712 import sign
 from apps.kernel.hashing import from_hex, keccak, to_hex
 from apps.kernel.ids import new_id
@@ -66,6 +67,7 @@ def compute_proof(task: Task) -> bytes:
         if action
         else NO_ACTION
     )
+    circuit, statement = statement_of(result, task.spec)
     return proof_of_task(
         task_id=task.id.int,
         epoch=task.epoch,
@@ -73,6 +75,8 @@ def compute_proof(task: Task) -> bytes:
         output_hash=from_hex(result["output_hash"], length=32),
         package_digest=cid_digest(result["package_cid"]),
         action=bound,
+        circuit=circuit,
+        statement=statement,
     )
 
 

@@ -52,7 +52,7 @@ from apps.kernel.hashing import from_hex
 from apps.kernel.outcome import Outcome
 from apps.kernel.settlement_hash import settlement_message
 from apps.tasks.changes import TaskChanges
-from apps.tasks.data import TaskStatus
+from apps.tasks.data import FailureReason, TaskStatus
 from apps.tasks.models import Task
 from apps.tasks.services import tasks_lock_due
 
@@ -236,11 +236,9 @@ def _decide(
     tasks: Mapping[UUID, Task],
     changes: TaskChanges,
 ) -> EventDraft:
-    """Apply a decision to one round; a task that moved on meanwhile makes a shared root useless."""
+    """Apply a decision to one round; a task that moved on meanwhile is left out of it, the others go on."""
     live = [_is_live(tasks.get(item.task_id), item) for item in items]
     status, verdicts = decision.status, list(decision.verdicts)
-    if status is RoundStatus.UNANIMOUS and not all(live):
-        status = RoundStatus.SPLIT
     for item, verdict, is_live in zip(items, verdicts, live, strict=True):
         item.verdict = verdict if is_live else ItemVerdict.MOOT
         if not is_live:
@@ -249,20 +247,21 @@ def _decide(
         facts = {"round": str(row), "number": item.number, "verdict": str(verdict)}
         if status is RoundStatus.UNANIMOUS:
             changes.move(task, TaskStatus.ATTESTED, wake_at=changes.now, facts=facts)
-            changes.pokes.add("submit")
+            changes.pokes.add("prove" if task.spec.get("proof") else "submit")
         elif verdict is ItemVerdict.VALID:
             changes.touch(task, is_solo=True, wake_at=changes.now)
             changes.tell(task, "task.round_repeated", {**facts, "set": {"is_solo": True}})
             changes.pokes.add("attest")
         elif verdict is ItemVerdict.INVALID:
-            attempt_failed(changes, task, "attestation_invalid", f"round {row}")
+            reason = FailureReason.RESULT_REJECTED
+            attempt_failed(changes, task, "attestation_invalid", f"round {row}", reason=reason)
         elif task.redraws < settings.FOREKEEP.attestation.redraws:
             redrawn = {"redraws": task.redraws + 1, "is_solo": True}
             changes.touch(task, **redrawn, wake_at=changes.now)
             changes.tell(task, "task.committee_redrawn", {**facts, "set": redrawn})
             changes.pokes.add("attest")
         else:
-            changes.fail(task, "no_quorum", f"round {row}")
+            changes.signal(task, FailureReason.NO_QUORUM, "no_quorum", f"round {row}")
     row.status = ROUND_TABLE.move(id=str(row), current=RoundStatus(row.status), target=status)
     row.closed_at = changes.now
     return EventDraft(
@@ -278,7 +277,9 @@ def _decide(
 
 
 def _is_live(task: Task | None, item: RoundItem) -> bool:
-    return task is not None and task.epoch == item.epoch and task.status == TaskStatus.EXECUTED
+    if task is None or task.is_failing:
+        return False
+    return task.epoch == item.epoch and task.status == TaskStatus.EXECUTED
 
 
 def _require_ballot(

@@ -24,7 +24,7 @@ class Artifact:
 
 @lru_cache
 def get_artifact(name: str) -> Artifact:
-    """The artefact of Hub, Registry, Escrow, PriceBoard or AlarmBoard; raise ArtifactInvalid."""
+    """The artefact of a contract of `contracts.build.CONTRACTS`; raise ArtifactInvalid."""
     path = ARTIFACTS / f"{name}.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -50,8 +50,20 @@ OUTBOUND_TABLE: Final = TransitionTable(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeployedVerifier:
+    """The contract that checks one circuit's proofs, and the hash of the key it was made with."""
+
+    circuit: int
+    address: str
+    vk_hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """Where this network's contracts are: the content of `deployment.json`."""
+    """Where this network's contracts are: the content of `deployment.json`.
+
+    `verifiers` are in the order of their circuits, one for each.
+    """
 
     chain_id: int
     hub: str
@@ -60,6 +72,11 @@ class Deployment:
     price_board: str
     alarm_board: str
     block: int
+    verifiers: tuple[DeployedVerifier, ...] = ()
+
+    def get_verifier(self, circuit: int) -> DeployedVerifier | None:
+        """Who checks this circuit's proofs, where anybody does."""
+        return next((one for one in self.verifiers if one.circuit == circuit), None)
 
     @property
     def typed_domain(self) -> TypedDomain:
@@ -186,7 +203,11 @@ def project_word(project: UUID) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettlementItem:
-    """One task of a batch, as `submitBatch` takes it. `target` None is a task without an action."""
+    """One task of a batch, as `submitBatch` takes it. `target` None is a task without an action.
+
+    `circuit` is the number of steps of the circuit that proves `statement` (its public input); 0 where no
+    proof is asked for.
+    """
 
     task_id: int
     epoch: int
@@ -196,3 +217,5 @@ class SettlementItem:
     target: str | None = None
     call_data: bytes = field(default=b"", repr=False)
     gas_limit: int = 0
+    circuit: int = 0
+    statement: int = 0

@@ -1,4 +1,4 @@
-"""Setting a network up on a chain: contracts, submitters, keepers with their stake, first deposits.
+"""Setting a network up on a chain: contracts, submitters, verifiers, keepers with stakes, first deposits.
 
 Every step looks first and does only what is missing, so running it again changes nothing. On a local
 node the accounts are given money; elsewhere they must have it (FundsMissing says how much).
@@ -6,20 +6,21 @@ node the accounts are given money; elsewhere they must have it (FundsMissing say
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from apps.chains import registry
 from apps.chains.artifacts import get_abi, get_artifact
 from apps.chains.client import ChainClient
-from apps.chains.data import Call, Deployment
+from apps.chains.data import Call, DeployedVerifier, Deployment
 from apps.chains.direct import DirectCall, send_and_wait
 from apps.chains.domain.transaction import compute_contract_address
 from apps.chains.errors import DeploymentMissing
 from apps.chains.keys import AccountKey, KeeperKeys
 from apps.kernel import bls
+from apps.kernel.hashing import to_hex
 
 COOLDOWN_SECONDS: Final = 3_600
 #: What each account is given on a local node: a million coins.
@@ -31,9 +32,13 @@ def read_deployment(path: Path) -> Deployment:
     """Read `deployment.json`; raise DeploymentMissing(path, reason)."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        addresses = {name: str(content[name]).lower() for name in _FIELDS}
-        return Deployment(chain_id=int(content["chain_id"]), block=int(content["block"]), **addresses)
-    except (OSError, ValueError, KeyError, TypeError) as exc:
+        return Deployment(
+            chain_id=int(content["chain_id"]),
+            block=int(content["block"]),
+            verifiers=_read_verifiers(content.get("verifiers", {})),
+            **{name: str(content[name]).lower() for name in _FIELDS},
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
         raise DeploymentMissing(path=str(path), reason=f"{type(exc).__name__}: {exc}"[:200]) from None
 
 
@@ -41,7 +46,11 @@ def write_deployment(path: Path, deployment: Deployment) -> None:
     """Write `deployment.json` as a whole."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(asdict(deployment), indent=1) + "\n", encoding="utf-8")
+    verifiers = {
+        str(one.circuit): {"address": one.address, "vk_hash": one.vk_hash} for one in deployment.verifiers
+    }
+    content = {**asdict(deployment), "verifiers": verifiers}
+    draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     os.replace(draft, path)
 
 
@@ -66,7 +75,7 @@ def fund_local(client: ChainClient, addresses: Sequence[str]) -> bool:
 def deploy_contracts(
     client: ChainClient, deployer: AccountKey, *, min_stake_wei: int, committee_size: int
 ) -> Deployment:
-    """Deploy all five contracts, owned by the deployer, and return where they are."""
+    """Deploy all contracts but the verifiers, owned by the deployer, and return where they are."""
     chain_id = client.get_chain_id()
     nonce = client.get_nonces([deployer.address])[deployer.address]
     where = [compute_contract_address(deployer.address, nonce + at) for at in range(len(_FIELDS))]
@@ -152,6 +161,54 @@ def ensure_committee_size(
     return True
 
 
+def ensure_verifiers(
+    client: ChainClient,
+    deployer: AccountKey,
+    path: Path,
+    deployment: Deployment,
+    keys: Mapping[int, tuple[Sequence[int], bytes]],
+) -> tuple[Deployment, list[int]]:
+    """Have the hub check each circuit's proofs with this key (its words and their hash), and record that.
+
+    The hub is asked what it has: a verifier with another key's hash, or none, is replaced by a new one.
+    Returns the deployment as recorded at `path`, and the circuits that got a new verifier.
+    """
+    present = _get_verifiers(client, deployment, sorted(keys))
+    stale = [number for number in sorted(keys) if present[number].vk_hash != to_hex(keys[number][1])]
+    made = _deploy_verifiers(client, deployer, deployment, {number: keys[number] for number in stale})
+    hub = get_abi("Hub")
+    calls = [
+        DirectCall(
+            purpose="set_verifier",
+            key=deployer,
+            to=deployment.hub,
+            data=hub.encode("set_verifier", number, made[number].address),
+        )
+        for number in stale
+    ]
+    send_and_wait(client, deployment.chain_id, calls)
+
+    known = {one.circuit: one for one in deployment.verifiers} | present | made
+    recorded = replace(deployment, verifiers=tuple(known[number] for number in sorted(known)))
+    if recorded != deployment:
+        write_deployment(path, recorded)
+    return recorded, stale
+
+
+def ensure_proofs_required(
+    client: ChainClient, deployer: AccountKey, deployment: Deployment, is_required: bool
+) -> bool:
+    """Let the hub refuse tasks without a proof, or take them; whether it had to be told."""
+    hub = get_abi("Hub")
+    output = client.call(Call(to=deployment.hub, data=hub.encode("proofs_required")))
+    if hub.decode("proofs_required", output)[0] == is_required:
+        return False
+    data = hub.encode("set_proofs_required", is_required)
+    call = DirectCall(purpose="set_proofs_required", key=deployer, to=deployment.hub, data=data)
+    send_and_wait(client, deployment.chain_id, [call])
+    return True
+
+
 def ensure_keepers(
     client: ChainClient, deployment: Deployment, keepers: Sequence[KeeperKeys], *, stake_wei: int
 ) -> list[str]:
@@ -177,12 +234,21 @@ def ensure_keepers(
 
 
 def ensure_deposit(
-    client: ChainClient, deployment: Deployment, payer: AccountKey, project: bytes, amount_wei: int
+    client: ChainClient,
+    deployment: Deployment,
+    payer: AccountKey,
+    project: bytes,
+    amount_wei: int,
+    *,
+    is_again: bool = False,
 ) -> bool:
-    """Pay in for a project (its id as 32 bytes) that has nothing on the escrow yet; whether it was paid."""
+    """Pay in for a project (its id as 32 bytes); whether it was paid.
+
+    One that has paid in before gets no second deposit unless `is_again`.
+    """
     escrow = get_abi("Escrow")
     held = client.call(Call(to=deployment.escrow, data=escrow.encode("deposited", project)))
-    if escrow.decode("deposited", held)[0] > 0:
+    if escrow.decode("deposited", held)[0] > 0 and not is_again:
         return False
     call = DirectCall(
         purpose="deposit",
@@ -193,6 +259,51 @@ def ensure_deposit(
     )
     send_and_wait(client, deployment.chain_id, [call])
     return True
+
+
+def _read_verifiers(content: Mapping[str, Any]) -> tuple[DeployedVerifier, ...]:
+    found = [
+        DeployedVerifier(
+            circuit=int(circuit), address=str(one["address"]).lower(), vk_hash=str(one["vk_hash"]).lower()
+        )
+        for circuit, one in content.items()
+    ]
+    return tuple(sorted(found, key=lambda one: one.circuit))
+
+
+def _get_verifiers(
+    client: ChainClient, deployment: Deployment, circuits: Sequence[int]
+) -> dict[int, DeployedVerifier]:
+    """What the hub has for each circuit; where that is no verifier, its hash is none."""
+    hub, verifier = get_abi("Hub"), get_abi("Verifier")
+    questions = [Call(to=deployment.hub, data=hub.encode("verifiers", number)) for number in circuits]
+    addresses = [hub.decode("verifiers", client.call(question))[0] for question in questions]
+    answers = client.simulate([Call(to=at, data=verifier.encode("vk_hash")) for at in addresses])
+    return {
+        number: DeployedVerifier(
+            circuit=number, address=address, vk_hash=to_hex(answer.output) if answer.is_success else ""
+        )
+        for number, address, answer in zip(circuits, addresses, answers, strict=True)
+    }
+
+
+def _deploy_verifiers(
+    client: ChainClient,
+    deployer: AccountKey,
+    deployment: Deployment,
+    keys: Mapping[int, tuple[Sequence[int], bytes]],
+) -> dict[int, DeployedVerifier]:
+    calls = [
+        DirectCall(purpose="deploy", key=deployer, to=None, data=_creation("Verifier", list(words)))
+        for words, _ in keys.values()
+    ]
+    receipts = send_and_wait(client, deployment.chain_id, calls)
+    return {
+        number: DeployedVerifier(
+            circuit=number, address=str(receipt.contract_address).lower(), vk_hash=to_hex(vk_hash)
+        )
+        for (number, (_, vk_hash)), receipt in zip(keys.items(), receipts, strict=True)
+    }
 
 
 def _creation(contract: str, *arguments: object) -> bytes:

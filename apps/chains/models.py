@@ -31,6 +31,21 @@ class ChainState(models.Model):
         return f"chain {self.chain_id} at {self.head_number}"
 
 
+class EscrowState(models.Model):
+    """How far the deposits of one escrow contract have been read."""
+
+    chain_id = models.PositiveBigIntegerField()
+    address = models.CharField(max_length=42)
+    #: The next block to look at; every deposit before it that names a project is credited.
+    next_block = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("chain_id", "address"), name="escrow_once_per_chain"),)
+
+    def __str__(self) -> str:
+        return f"escrow {self.address} on {self.chain_id} up to {self.next_block}"
+
+
 class Sender(models.Model):
     """An account of ours on one chain, and the nonce its next transaction gets."""
 

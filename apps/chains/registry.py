@@ -95,7 +95,7 @@ def get_deposits(
 
 
 def decode_hub_logs(deployment: Deployment, logs: Iterable[Log]) -> list[HubEvent]:
-    """The hub's own events among a receipt's logs, in order: TaskSettled, TaskSkipped, ActionReverted, …"""
+    """The hub's own events among a receipt's logs, in order: TaskSettled, TaskSkipped, ProofRejected, …"""
     return _decoded("Hub", deployment.hub, logs)
 
 

@@ -7,7 +7,7 @@ converter that gives what `Field.get_db_prep_save` would; any other field goes t
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -19,6 +19,8 @@ from psycopg.types.json import Json, Jsonb
 
 Form = Literal["copy", "document", "parameter"]
 Convert = Callable[[Any], Any]
+#: A whole column's values, converted.
+ConvertAll = Callable[[Iterable[Any]], list[Any]]
 
 NULL: Final = "\\N"
 _TEXT: Final = frozenset({"CharField", "TextField", "SlugField", "GenericIPAddressField"})
@@ -39,15 +41,16 @@ _NEEDS_ESCAPE: Final = re.compile(r"[\\\n\r\t]")
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 
-def converter_of(field: "models.Field[Any, Any]", form: Form) -> Convert:
+def converter_of(field: "models.Field[Any, Any]", form: Form) -> ConvertAll:
     """The converter of one field's values (None is allowed) into the given form."""
     while isinstance(field, models.ForeignKey):
         field = field.target_field
     plain = _plain_converter(field, form)
     if plain is None:
-        return _thorough(field, form)
+        thorough = _thorough(field, form)
+        return lambda values: [thorough(value) for value in values]
     missing = NULL if form == "copy" else None
-    return lambda value: missing if value is None else plain(value)
+    return lambda values: [missing if value is None else plain(value) for value in values]
 
 
 def is_saved_by_field(field: "models.Field[Any, Any]") -> bool:

@@ -7,7 +7,7 @@ locked row carries its own last sequence and hash, so appending reads nothing.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from django.db import transaction
 
@@ -18,9 +18,28 @@ from apps.eventlog.domain.forms import json_form, time_form
 from apps.eventlog.errors import RowRepeated, RowsMoved
 from apps.eventlog.models import Event, EventedModel
 from apps.eventlog.ordering import append_announce
-from apps.eventlog.writing import rows_insert, rows_update
+from apps.eventlog.writing import rows_insert, rows_update, values_insert
 from apps.kernel.ids import new_id
 from apps.kernel.trace import Trace, current_trace, trace_of
+
+#: an event on its way: its columns but for the number, which the database gives
+_EVENT_COLUMNS: Final = (
+    "event_id",
+    "aggregate_type",
+    "aggregate_id",
+    "aggregate_sequence",
+    "event_type",
+    "payload",
+    "metadata",
+    "trace_id",
+    "span_id",
+    "created_at",
+    "previous_hash",
+    "hash",
+    "run_id",
+    "project_id",
+)
+_EventValues = tuple[Any, ...]
 
 
 def rows_create(
@@ -35,7 +54,7 @@ def rows_create(
         for model, group in _by_model(rows).items():
             rows_insert(model, group)
         _heads_write(rows, drafts, guards)
-        rows_insert(Event, events, is_key_given=False)
+        values_insert(Event, _EVENT_COLUMNS, events)
 
 
 def rows_write(
@@ -51,13 +70,25 @@ def rows_write(
     RowsMoved. A draft may also belong to a locked row that is not in `rows`. Raises RowRepeated,
     SecretInPayload.
     """
+    rows_write_each([(rows, fields)], drafts, now=now)
+
+
+def rows_write_each(
+    sets: Sequence[tuple[Sequence[EventedModel], Sequence[str]]],
+    drafts: Sequence[EventDraft],
+    *,
+    now: datetime | None = None,
+) -> None:
+    """The same for several sets of locked rows, each with the fields that are written of it."""
+    rows = [row for some, _ in sets for row in some]
     if not rows and not drafts:
         return
     with _chained(rows, drafts, now) as (events, guards):
-        for model, group in _by_model(rows).items():
-            _update(model, group, [*fields, "event_sequence", "event_head"], guards)
+        for some, fields in sets:
+            for model, group in _by_model(some).items():
+                _update(model, group, [*fields, "event_sequence", "event_head"], guards)
         _heads_write(rows, drafts, guards)
-        rows_insert(Event, events, is_key_given=False)
+        values_insert(Event, _EVENT_COLUMNS, events)
 
 
 def events_append(drafts: Sequence[EventDraft], *, now: datetime | None = None) -> None:
@@ -68,7 +99,7 @@ def events_append(drafts: Sequence[EventDraft], *, now: datetime | None = None) 
 @contextmanager
 def _chained(
     rows: Sequence[EventedModel], drafts: Sequence[EventDraft], now: datetime | None
-) -> Iterator[tuple[list[Event], dict[int, int]]]:
+) -> Iterator[tuple[list[_EventValues], dict[int, int]]]:
     """Link the drafts onto their rows; on any failure the rows in memory get their old heads back."""
     touched = {id(row): row for row in (*rows, *(draft.row for draft in drafts))}
     _refuse_repeated(list(touched.values()))
@@ -92,21 +123,25 @@ def _refuse_repeated(rows: Sequence[EventedModel]) -> None:
         seen.add(key)
 
 
-def _link(drafts: Sequence[EventDraft], payloads: list[Any], now: datetime | None) -> list[Event]:
+def _link(drafts: Sequence[EventDraft], payloads: list[Any], now: datetime | None) -> list[_EventValues]:
+    """The events as values, linked onto their rows; those of one trace share a span of it."""
     if not drafts:
         return []
     at = append_announce(now)
-    stamp, trace, actor = time_form(at), current_trace(), current_actor()
+    stamp, current, actor = time_form(at), current_trace(), json_form(current_actor())
+    traces: dict[str | None, Trace] = {None: current, current.trace_id: current}
+    for trace_id in {draft.trace_id for draft in drafts} - traces.keys():
+        traces[trace_id] = trace_of(str(trace_id))
     return [
-        _event_of(draft, payload, at, stamp, trace, actor)
+        _event_of(draft, payload, at, stamp, traces[draft.trace_id], actor)
         for draft, payload in zip(drafts, payloads, strict=True)
     ]
 
 
-def _event_of(draft: EventDraft, payload: Any, at: datetime, stamp: str, current: Trace, actor: Any) -> Event:
-    row = draft.row
-    same_trace = draft.trace_id is None or draft.trace_id == current.trace_id
-    trace = current if same_trace else trace_of(str(draft.trace_id))
+def _event_of(
+    draft: EventDraft, payload: Any, at: datetime, stamp: str, trace: Trace, actor: Any
+) -> _EventValues:
+    row, previous = draft.row, draft.row.event_head
     link = ChainLink(
         aggregate_type=row.AGGREGATE,
         aggregate_id=row.aggregate_id,
@@ -115,24 +150,24 @@ def _event_of(draft: EventDraft, payload: Any, at: datetime, stamp: str, current
         payload=payload,
         trace_id=trace.trace_id,
         created_at=stamp,
-        previous_hash=row.event_head,
+        previous_hash=previous,
     )
     row.event_sequence, row.event_head = link.aggregate_sequence, compute_hash(link)
-    return Event(
-        event_id=new_id(),
-        aggregate_type=link.aggregate_type,
-        aggregate_id=link.aggregate_id,
-        aggregate_sequence=link.aggregate_sequence,
-        event_type=link.event_type,
-        payload=link.payload,
-        metadata=json_form({**actor, **draft.metadata}),
-        trace_id=link.trace_id,
-        span_id=trace.span_id,
-        created_at=at,
-        previous_hash=link.previous_hash,
-        hash=row.event_head,
-        run_id=draft.run_id,
-        project_id=draft.project_id,
+    return (
+        new_id(),
+        link.aggregate_type,
+        link.aggregate_id,
+        link.aggregate_sequence,
+        link.event_type,
+        payload,
+        {**actor, **json_form(draft.metadata)} if draft.metadata else actor,
+        link.trace_id,
+        trace.span_id,
+        at,
+        previous,
+        row.event_head,
+        draft.run_id,
+        draft.project_id,
     )
 
 

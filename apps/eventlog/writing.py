@@ -13,10 +13,10 @@ from typing import Any
 from django.core.exceptions import FieldDoesNotExist
 from django.db import connection, models
 
-from apps.eventlog.columns import Convert, Form, converter_of, is_saved_by_field
+from apps.eventlog.columns import ConvertAll, Form, converter_of, is_saved_by_field
 
-#: One column on its way: the field, where its value is found, how it is converted.
-_Column = tuple["models.Field[Any, Any]", str, Convert]
+#: One column on its way: the field, where its value is found, how its values are converted.
+_Column = tuple["models.Field[Any, Any]", str, ConvertAll]
 
 
 def rows_insert(model: type[models.Model], rows: Sequence[Any], *, is_key_given: bool = True) -> None:
@@ -32,12 +32,22 @@ def rows_insert(model: type[models.Model], rows: Sequence[Any], *, is_key_given:
             for row in rows:
                 field.pre_save(row, add=True)
 
-    if connection.vendor == "postgresql":
-        _copy(model, _columns(fields, "copy"), rows)
-    else:
-        _insert_each(model, _columns(fields, "parameter"), rows)
+    _insert(model, fields, _converted(_columns(fields, _insert_form()), rows))
     for row in rows:
         row._state.adding, row._state.db = False, connection.alias
+
+
+def values_insert(model: type[models.Model], names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows that nobody looks at again: these columns' values, in this order, without an object each.
+
+    Every other column must have a default in the database or number itself.
+    """
+    if not rows:
+        return
+    fields = _named_fields(model, tuple(names))
+    ways = _columns(fields, _insert_form())
+    columns = [convert(values) for (_, _, convert), values in zip(ways, zip(*rows, strict=True), strict=True)]
+    _insert(model, fields, columns)
 
 
 def rows_update(
@@ -90,24 +100,42 @@ def _columns(fields: tuple["models.Field[Any, Any]", ...], form: Form) -> tuple[
 
 def _converted(columns: Iterable[_Column], rows: Sequence[Any]) -> list[list[Any]]:
     """Column by column, so that each converter runs over its whole column."""
-    return [[convert(getattr(row, name)) for row in rows] for _, name, convert in columns]
+    return [convert([getattr(row, name) for row in rows]) for _, name, convert in columns]
 
 
-def _copy(model: type[models.Model], columns: tuple[_Column, ...], rows: Sequence[Any]) -> None:
-    lines = "\n".join(map("\t".join, zip(*_converted(columns, rows), strict=True)))
-    names = ", ".join(_quoted(field.column) for field, _, _ in columns)
+def _insert_form() -> Form:
+    return "copy" if connection.vendor == "postgresql" else "parameter"
+
+
+def _insert(
+    model: type[models.Model], fields: Sequence["models.Field[Any, Any]"], columns: Sequence[list[Any]]
+) -> None:
+    """Values converted for the database, column by column."""
+    if connection.vendor == "postgresql":
+        _copy(model, fields, columns)
+    else:
+        _insert_each(model, fields, columns)
+
+
+def _copy(
+    model: type[models.Model], fields: Sequence["models.Field[Any, Any]"], columns: Sequence[list[Any]]
+) -> None:
+    lines = "\n".join(map("\t".join, zip(*columns, strict=True)))
+    names = ", ".join(_quoted(field.column) for field in fields)
     statement = f"COPY {_quoted(model._meta.db_table)} ({names}) FROM STDIN"
     connection.validate_no_broken_transaction()
     with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(statement) as copy:
         copy.write(lines + "\n")
 
 
-def _insert_each(model: type[models.Model], columns: tuple[_Column, ...], rows: Sequence[Any]) -> None:
-    names = ", ".join(_quoted(field.column) for field, _, _ in columns)
-    marks = ", ".join(["%s"] * len(columns))
+def _insert_each(
+    model: type[models.Model], fields: Sequence["models.Field[Any, Any]"], columns: Sequence[list[Any]]
+) -> None:
+    names = ", ".join(_quoted(field.column) for field in fields)
+    marks = ", ".join(["%s"] * len(fields))
     statement = f"INSERT INTO {_quoted(model._meta.db_table)} ({names}) VALUES ({marks})"
     with connection.cursor() as cursor:
-        cursor.executemany(statement, list(zip(*_converted(columns, rows), strict=True)))
+        cursor.executemany(statement, list(zip(*columns, strict=True)))
 
 
 def _update_set(

@@ -1,38 +1,39 @@
-"""What becomes of a task whose attempt did not stand: another attempt, or the root of a failure."""
+"""What becomes of a task whose attempt did not stand: its failure is signalled, with what it counts as."""
 
-from django.conf import settings
+from collections.abc import Mapping
+from typing import Final
 
 from apps.tasks.changes import TaskChanges
-from apps.tasks.data import TaskStatus
+from apps.tasks.data import FailureReason
 from apps.tasks.models import Task
 
+#: what a keeper's error code counts as; every other one is the script's own failure
+REASONS: Final[Mapping[str, FailureReason]] = {
+    "script_timeout": FailureReason.TIMEOUT,
+    "script_memory": FailureReason.RESOURCES_EXHAUSTED,
+    "receipt_invalid": FailureReason.RESULT_REJECTED,
+    "output_hash_mismatch": FailureReason.RESULT_REJECTED,
+    "cid_invalid": FailureReason.RESULT_REJECTED,
+}
 
-def attempt_failed(changes: TaskChanges, task: Task, code: str, detail: str = "") -> None:
-    """Count a failed attempt of a locked task, on its performer's record too; while attempts are left it
-    is scheduled again.
-    """
-    failures = task.failures + 1
-    changes.blame(task.performer)
-    if failures >= settings.FOREKEEP.execution.max_attempts:
-        changes.fail(task, code, detail, failures=failures)
-        return
-    task_reschedule(changes, task, code, detail, failures=failures)
+#: what a keeper answers for; a script that fails, or a task that cannot be carried out, is its author's
+BLAMED: Final = frozenset(
+    {
+        "attestation_invalid",
+        "cid_invalid",
+        "lease_expired",
+        "lineage_broken",
+        "output_hash_mismatch",
+        "proof_rejected",
+        "receipt_invalid",
+    }
+)
 
 
-def task_reschedule(changes: TaskChanges, task: Task, code: str, detail: str = "", *, failures: int) -> None:
-    """Put a locked task back to be assigned, without a performer and without a result."""
-    cleared = {"performer": "", "result": None, "output_cid": "", "package_cid": "", "failures": failures}
-    facts = {"reason": code, "detail": detail[:500], "epoch": task.epoch, "keeper": task.performer}
-    changes.pokes.add("assign")
-    if task.status == TaskStatus.SCHEDULED:
-        changes.touch(task, wake_at=changes.now, **cleared)
-        changes.tell(task, "task.attempt_failed", {**facts, "set": cleared})
-        return
-    changes.move(
-        task,
-        TaskStatus.SCHEDULED,
-        wake_at=changes.now,
-        changed=cleared,
-        facts=facts,
-        event="task.attempt_failed",
-    )
+def attempt_failed(
+    changes: TaskChanges, task: Task, code: str, detail: str = "", *, reason: FailureReason | None = None
+) -> None:
+    """Signal that a locked task's attempt failed; where that is its performer's fault, its record has it."""
+    if code in BLAMED:
+        changes.blame(task.performer)
+    changes.signal(task, reason or REASONS.get(code, FailureReason.EXECUTION_FAILED), code, detail)

@@ -10,6 +10,7 @@ from apps.eventlog.writing import rows_update
 from apps.execution.data import ASSIGNMENT_TABLE, AssignmentStatus
 from apps.execution.dispatcher import get_domain
 from apps.execution.domain.receipt import LeaseValue, require_lease
+from apps.execution.errors import LeaseClosed
 from apps.execution.models import Assignment
 from apps.kernel.eip712 import TypedDomain, require_signer
 from apps.kernel.errors import DomainError
@@ -99,6 +100,8 @@ def require_claim(
         )
     require_lease(claim.lease, claim.epoch, claim.keeper, held)
     assert task is not None
+    if task.is_failing:
+        raise LeaseClosed(status="task_failing")
     return task, lease
 
 
@@ -110,5 +113,14 @@ def lease_move(lease: Assignment, target: AssignmentStatus) -> None:
 
 def leases_write(leases: Sequence[Assignment]) -> None:
     """Write the changeable columns of locked leases."""
-    fields = ("status", "receipt", "acknowledged_at", "resend_at", "ended_at", "end_reason")
+    fields = (
+        "status",
+        "receipt",
+        "acknowledged_at",
+        "acknowledge_by",
+        "resend_at",
+        "is_parked",
+        "ended_at",
+        "end_reason",
+    )
     rows_update(Assignment, leases, fields, [lease.epoch for lease in leases], guard_column="epoch")

@@ -10,17 +10,28 @@ Task specification (JSON)::
     {"task": "task_…", "step": "main", "due_at": "2026-…Z",
      "script": {"cid": "…", "language": "python"} | null, "inputs": {"stocks.csv": "<cid>"},
      "params": …, "parents": {"load": "<output cid>"},
+     "awaits": {"clean": {"task": "task_…", "epoch": 3, "lease": "<hex>", "keeper": "0x…",
+                          "kind": "data|order"}},
+     "proof": {"circuit": 16} | null,
      "arguments": {"kind": "none|static|dynamic", "values": […]},
      "action": {"chain_id", "target", "function", "abi", "value_wei", "gas_limit"} | null,
      "limits": {"deadline_seconds", "memory_mb", "cpu_seconds"}}
 
-Result (JSON)::
+`parents` are outputs that were recorded when the lease was given, `awaits` attempts that were under way:
+their receipts come from keeper to keeper, or with the message. Result (JSON)::
 
     {"status": "ok", "output_cid": "…", "output_hash": "0x…", "package_cid": "…",
      "action": {"target": "0x…", "call_data": "0x…", "gas_limit": 200000} | null,
      "gas_used": 41234, "simulated_block": 17, "compute_units": 12, "cpu_ms": 11, "wall_ms": 15,
-     "peak_memory_bytes": 9437184, "started_at": "…Z", "finished_at": "…Z"}
+     "peak_memory_bytes": 9437184, "started_at": "…Z", "finished_at": "…Z",
+     "parents": {"clean": {"task": "task_…", "epoch": 3, "output_cid": "…", "output_hash": "0x…"}},
+     "salt": "0x…", "statement": "0x…"}
     {"status": "failed", "error_code": "script_timeout", "error_detail": "…", + the measures}
+
+`parents` of a specification are outputs that were known when it was signed. `awaits` are parents that were
+under way: the keeper needs a success receipt of exactly that attempt before it starts, the script reads the
+output of those of kind `data`, and the result names every one in its own `parents`. `salt` and `statement`
+(32 bytes each) are there where the specification asks for a proof.
 """
 
 from collections.abc import Mapping

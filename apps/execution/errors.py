@@ -38,6 +38,13 @@ class LeaseForeign(Conflict):
     title = "The lease is another keeper's"
 
 
+class ParentNotRecorded(Conflict):
+    """A receipt that stands on a parent whose own receipt is not recorded yet; it is asked for again."""
+
+    code = "parent_not_recorded"
+    title = "The parent's receipt is not here yet"
+
+
 class ReceiptInvalid(Invalid):
     """A receipt whose result contradicts itself or the assignment."""
 

@@ -30,6 +30,10 @@ class Assignment(models.Model):
     expires_at = models.DateTimeField()
     #: when the offer is sent again, should it have been lost
     resend_at = models.DateTimeField()
+    #: waits in the database until everything it awaits is recorded; else a message for it is under way
+    is_parked = models.BooleanField(default=False)
+    #: the stamps of the attempts it stands on and its own, last; empty where it stands alone
+    lineage = models.JSONField(default=list)
     acknowledged_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
     #: the score of the chosen keeper by part, and the runner-up

@@ -217,13 +217,6 @@ class DependencyCycle(Invalid):
     title = "The steps depend on each other in a cycle"
 
 
-class DepthExceeded(Invalid):
-    """A chain of dependencies longer than a run may be deep."""
-
-    code = "depth_exceeded"
-    title = "The steps are nested too deep"
-
-
 class AbiFunctionMismatch(Invalid):
     """The ABI entry describes another function than the action names."""
 
@@ -308,6 +301,13 @@ class ScriptInvalid(Invalid):
     title = "The script is not valid"
 
 
+class ScriptSyntaxInvalid(Invalid):
+    """An inline script that is no Python program. Fields: line, column (from 1), reason."""
+
+    code = "script_syntax_invalid"
+    title = "The script is no Python program"
+
+
 class ScriptLanguageUnknown(Invalid):
     """A language no sandbox runs."""
 
@@ -355,6 +355,27 @@ class CpuInvalid(Invalid):
 
     code = "cpu_invalid"
     title = "The limit of CPU seconds is not valid"
+
+
+class TooManyReads(Invalid):
+    """More inputs and data parents than the proof of a step can bind. Fields: reads, limit."""
+
+    code = "too_many_reads"
+    title = "The step reads more than a proof can bind"
+
+
+class DrillInvalid(Invalid):
+    """A drill that rejects no whole number of proofs from 0 to 2."""
+
+    code = "drill_invalid"
+    title = "The drill is not valid"
+
+
+class DrillNotAllowed(Invalid):
+    """A drill in a project that allows none: it would cost keepers money."""
+
+    code = "drill_not_allowed"
+    title = "The project allows no drills"
 
 
 class PlaceholderUnknown(Invalid):

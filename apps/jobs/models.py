@@ -16,6 +16,7 @@ from apps.jobs.domain.states import LIVE, JobStatus
 from apps.jobs.domain.timing import schedule_from_json
 from apps.jobs.domain.values import MissedPolicy, TriggerKind
 from apps.kernel.ids import new_id, to_wire
+from apps.kernel.speculation import Choice, choice_from_json
 
 _ENDED = [str(status) for status in JobStatus if status not in LIVE]
 _LIVE = [str(status) for status in JobStatus if status in LIVE]
@@ -48,10 +49,14 @@ class Job(EventedModel):
     next_fire_at = models.DateTimeField(null=True, blank=True)
     fire_count = models.PositiveIntegerField(default=0)
     last_fired_at = models.DateTimeField(null=True, blank=True)
+    #: `{reason, needed_units, available_units, at}` of ticks that could not be paid; null once it fires
+    last_refusal = models.JSONField(null=True, blank=True)
     #: `{"format": 1, "steps": […]}` in canonical form
     definition = models.JSONField()
     #: SHA-256 (hex) of its canonical JSON
     definition_hash = models.CharField(max_length=64)
+    #: what the job says about running ahead, `Choice.to_json()`; `{}` says nothing. Not part of the hash.
+    speculation = models.JSONField(default=dict, blank=True)
     version = models.PositiveIntegerField(default=1)
     #: the fee of one run at the gas price of the last edit; null where no price was at hand
     estimated_cost_units = models.BigIntegerField(null=True, blank=True)
@@ -110,6 +115,19 @@ class Job(EventedModel):
     def wire_id(self) -> str:
         """`job_…`."""
         return to_wire("job", self.id)
+
+    @property
+    def speculation_choice(self) -> Choice:
+        """What the job says about running ahead."""
+        return choice_from_json(self.speculation)
+
+    def get_drill(self, step_key: str) -> int:
+        """How many proofs of a step are to be rejected on purpose: 0 without a drill, for a step that is no
+        longer there, and where the project allows drills no more.
+        """
+        drills = {step["key"]: step.get("drill") for step in self.definition["steps"]}
+        drill = drills.get(step_key)
+        return int(drill["reject_proof"]) if drill and self.project.allows_drills else 0
 
     @property
     def due(self) -> Due:

@@ -57,6 +57,7 @@ def get_definition(job: Job) -> JobDefinition:
             "recurring": job.recurring,
             "max_fires": job.max_fires,
             "expires_at": None if job.expires_at is None else job.expires_at.isoformat(),
+            "speculation": job.speculation,
             "steps": job.definition["steps"],
         },
         _STORED,

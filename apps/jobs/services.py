@@ -27,11 +27,13 @@ from apps.jobs.domain.due import (
     fire_after_pause,
     first_fire,
     is_exhausted,
+    refused,
 )
+from apps.jobs.domain.instants import format_instant
 from apps.jobs.domain.states import LIVE, JobStatus
 from apps.jobs.domain.timing import check_expiry, start
 from apps.jobs.domain.validation import Bounds, definition_from_json
-from apps.jobs.domain.values import Fires, JobDefinition
+from apps.jobs.domain.values import Fires, JobDefinition, Refusal
 from apps.jobs.errors import JobEnded, JobMoved, MaxFiresInvalid
 from apps.jobs.models import Job
 from apps.jobs.selectors import get_definition, get_job
@@ -43,13 +45,14 @@ from apps.jobs.writing import (
     facts_of,
     lock_job,
     move,
+    require_drills_allowed,
     require_live,
     require_version,
     write_edit,
 )
 from apps.kernel.trace import current_trace
 
-_FIRING_FIELDS: Final = ("status", "next_fire_at", "fire_count", "last_fired_at")
+_FIRING_FIELDS: Final = ("status", "next_fire_at", "fire_count", "last_fired_at", "last_refusal")
 
 _log = structlog.get_logger("forekeep.jobs")
 
@@ -65,14 +68,15 @@ def job_create(
 ) -> Job:
     """Store the inline scripts, check that all content is there, and start the job.
 
-    Raises ProjectUnknown, ProjectInactive, InputMissing, ExpiresInPast, InstantsInvalid,
-    IntervalLongerThanLife, NeverFires, SecretInPayload, and what the store raises.
+    Raises ProjectUnknown, ProjectInactive, DrillNotAllowed, InputMissing, ExpiresInPast,
+    InstantsInvalid, IntervalLongerThanLife, NeverFires, SecretInPayload, and what the store raises.
     """
     content_store(definition, store)
     with transaction.atomic():
         project = get_project(project_id)
         if not project.is_active:
             raise ProjectInactive()
+        require_drills_allowed(definition, project)
         now = get_database_now()
         started = start(definition, now)
         job = Job(
@@ -103,8 +107,8 @@ def job_update(
     """Lay the changed fields over the job; what changes nothing writes nothing.
 
     A new schedule starts now; otherwise the next fire stays. `version` is the one the caller has seen.
-    Raises JobNotFound, JobEnded, PreconditionFailed, MaxFiresInvalid, InputMissing and every coded error
-    of a definition.
+    Raises JobNotFound, JobEnded, PreconditionFailed, MaxFiresInvalid, DrillNotAllowed, InputMissing and
+    every coded error of a definition.
     """
     seen = get_job(job_id, project_ids)
     require_live(seen)
@@ -121,6 +125,8 @@ def job_update(
         require_version(job, version)
         # What was merged with has to be what is still there, also where the caller named no version.
         require_version(job, seen.version)
+        if after.steps != before.steps:
+            require_drills_allowed(after, job.project)
         now = get_database_now()
         started = start(after, now) if after.schedule != before.schedule else after
         if after.expires_at != before.expires_at:
@@ -262,28 +268,54 @@ def job_take_by_hand(
     return job, due_by_hand(job.due, now, request_id)
 
 
-def jobs_mark_fired(*, fired: Sequence[tuple[Job, Fires]], now: datetime) -> None:
+def jobs_mark_fired(
+    *,
+    fired: Sequence[tuple[Job, Fires]],
+    now: datetime,
+    unpaid: Sequence[tuple[Job, Fires, Refusal]] = (),
+) -> None:
     """Advance the taken jobs: next fire, counters, completion. In the transaction that opens their runs.
 
+    The ticks of `unpaid` jobs opened none: they are lost, counted by nobody, and the job keeps why.
     Compare-and-set twice: the row must still stand where its fires were decided (JobMoved), and the
     write is refused where its event sequence has moved (RowsMoved).
     """
     drafts: list[EventDraft] = []
     for job, fires in fired:
-        if job.next_fire_at != fires.taken or job.status not in LIVE:
-            raise JobMoved(job=job.wire_id, taken=fires.taken, found=job.next_fire_at)
-        job.next_fire_at = fires.next_fire_at
-        job.fire_count += fires.counted
+        _advance(job, fires)
         if fires.ticks:
-            job.last_fired_at = now
-        drafts.append(
-            draft_of(job, "job.fired" if fires.ticks else "job.skipped", _FIRING_FIELDS, **facts_of(fires))
-        )
-        if fires.completed:
-            move(job, JobStatus.COMPLETED)
-            job.next_fire_at = None
-            drafts.append(draft_of(job, "job.completed", ("status", "next_fire_at")))
-    rows_write([job for job, _ in fired], _FIRING_FIELDS, drafts, now=now)
+            job.last_fired_at, job.last_refusal = now, None
+        event_type = "job.fired" if fires.ticks else "job.skipped"
+        drafts += _drafts_of_firing(job, event_type, fires, facts_of(fires))
+    for job, fires, refusal in unpaid:
+        lost = refused(job.due, fires, now)
+        _advance(job, lost)
+        facts = {
+            "reason": refusal.reason,
+            "needed_units": str(refusal.needed_units),
+            "available_units": str(refusal.available_units),
+        }
+        job.last_refusal = {**facts, "at": format_instant(now)}
+        drafts += _drafts_of_firing(job, "job.fire_refused", lost, {**facts_of(lost), **facts})
+    jobs = [*(job for job, _ in fired), *(job for job, _, _ in unpaid)]
+    rows_write(jobs, _FIRING_FIELDS, drafts, now=now)
+
+
+def _advance(job: Job, fires: Fires) -> None:
+    if job.next_fire_at != fires.taken or job.status not in LIVE:
+        raise JobMoved(job=job.wire_id, taken=fires.taken, found=job.next_fire_at)
+    job.next_fire_at = fires.next_fire_at
+    job.fire_count += fires.counted
+
+
+def _drafts_of_firing(job: Job, event_type: str, fires: Fires, facts: dict[str, Any]) -> list[EventDraft]:
+    """The firing's event and, where it was the last, the completion's; the row is moved with them."""
+    drafts = [draft_of(job, event_type, _FIRING_FIELDS, **facts)]
+    if fires.completed:
+        move(job, JobStatus.COMPLETED)
+        job.next_fire_at = None
+        drafts.append(draft_of(job, "job.completed", ("status", "next_fire_at")))
+    return drafts
 
 
 def _next_after_edit(job: Job, before: JobDefinition, now: datetime) -> datetime | None:

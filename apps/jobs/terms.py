@@ -22,13 +22,14 @@ _PRICE_TIMEOUT_SECONDS: Final = 2.0
 
 def get_bounds() -> Bounds:
     """What a definition may ask for here. Without a deployment no chain is known."""
-    jobs = settings.FOREKEEP.jobs
+    jobs, proofs = settings.FOREKEEP.jobs, settings.FOREKEEP.proofs
     return Bounds(
         chain_ids=get_chain_ids(),
         script_max_bytes=jobs.script_max_bytes,
         params_max_bytes=jobs.params_max_bytes,
         deadline_seconds=settings.FOREKEEP.execution.default_deadline_seconds,
         gas_limit=settings.FOREKEEP.settlement.action_gas_limit,
+        read_max=proofs.read_max if proofs.is_required else None,
     )
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from apps.accounts.models import Project
 from apps.content.store import ContentStore
 from apps.eventlog.data import EventDraft
 from apps.eventlog.locking import lock_rows
@@ -12,7 +13,7 @@ from apps.eventlog.services import rows_write
 from apps.jobs.domain.reading import escape
 from apps.jobs.domain.states import JOB_TABLE, LIVE, JobStatus
 from apps.jobs.domain.values import Fires, JobDefinition
-from apps.jobs.errors import InputMissing, JobEnded, JobNotFound
+from apps.jobs.errors import DrillNotAllowed, InputMissing, JobEnded, JobNotFound
 from apps.jobs.models import Job
 from apps.kernel.errors import PreconditionFailed
 
@@ -31,8 +32,10 @@ PUBLIC_FIELDS: Final = (
     "next_fire_at",
     "fire_count",
     "last_fired_at",
+    "last_refusal",
     "definition",
     "definition_hash",
+    "speculation",
     "version",
     "estimated_cost_units",
     "created_by",
@@ -59,6 +62,15 @@ def content_store(definition: JobDefinition, store: ContentStore, *, known: Coll
                 raise InputMissing(pointer=f"/steps/{i}/inputs/{escape(name)}", cid=cid)
 
 
+def require_drills_allowed(definition: JobDefinition, project: Project) -> None:
+    """Raise DrillNotAllowed for the first step with a drill where the project allows none."""
+    if project.allows_drills:
+        return
+    for i, step in enumerate(definition.steps):
+        if step.drill:
+            raise DrillNotAllowed(pointer=f"/steps/{i}/drill", step=step.key)
+
+
 def columns_of(definition: JobDefinition) -> dict[str, Any]:
     """The row's columns that come from its definition."""
     return {
@@ -72,6 +84,7 @@ def columns_of(definition: JobDefinition) -> dict[str, Any]:
         "expires_at": definition.expires_at,
         "definition": definition.steps_json(),
         "definition_hash": definition.steps_hash(),
+        "speculation": definition.speculation.to_json(),
     }
 
 

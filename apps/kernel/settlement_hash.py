@@ -30,6 +30,32 @@ def proof_of_task(
     output_hash: bytes,
     package_digest: bytes,
     action: bytes = NO_ACTION,
+    circuit: int = 0,
+    statement: int = 0,
+) -> bytes:
+    """The result's hash, bound to the statement that is proved of it where one is.
+
+    keccak(result hash ‖ circuit ‖ statement) as words; without a circuit the result hash itself.
+    """
+    result = result_hash(
+        task_id=task_id,
+        epoch=epoch,
+        performer=performer,
+        output_hash=output_hash,
+        package_digest=package_digest,
+        action=action,
+    )
+    return bind_statement(result, circuit=circuit, statement=statement)
+
+
+def result_hash(
+    *,
+    task_id: int,
+    epoch: int,
+    performer: str,
+    output_hash: bytes,
+    package_digest: bytes,
+    action: bytes = NO_ACTION,
 ) -> bytes:
     """keccak(task id ‖ epoch ‖ performer ‖ output hash ‖ package digest ‖ action hash) as words."""
     return keccak(
@@ -40,6 +66,11 @@ def proof_of_task(
         + word(package_digest)
         + word(action)
     )
+
+
+def bind_statement(result: bytes, *, circuit: int, statement: int) -> bytes:
+    """The proof of task of a result hash and the statement proved of it (circuit 0: there is none)."""
+    return keccak(word(result) + word(circuit) + word(statement)) if circuit else result
 
 
 def settlement_leaf(task_id: int, proof: bytes) -> bytes:

@@ -9,8 +9,11 @@ from django.urls import reverse
 from apps.execution.models import OPEN_STATUSES, Assignment
 from apps.keepers.models import Keeper
 from apps.progress.domain.words import TASK_WORDS
+from apps.rollback.data import LetterFilter
+from apps.rollback.selectors import get_dead_letters
 from apps.settlement.data import BatchStatus
 from apps.settlement.models import Batch
+from apps.speculation.selectors import get_units_at_risk
 from apps.tasks.data import UNFINISHED, RunStatus, TaskStatus
 from apps.tasks.models import Run, Task
 
@@ -18,7 +21,7 @@ _IN_ORDER: Final = tuple(status for status in TaskStatus if status in UNFINISHED
 
 
 def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Unfold's dashboard callback: `queue`, one line per unfinished status, and `facts`. Six queries."""
+    """Unfold's dashboard callback: `queue`, one line per unfinished status, and `facts`. Eight queries."""
     tasks = reverse("admin:tasks_task_changelist")
     context["queue"] = [
         {
@@ -53,6 +56,16 @@ def fill(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             "name": "Tasks set aside",
             "value": Task.objects.filter(status__in=UNFINISHED, stage_errors__gt=0).count(),
             "url": tasks,
+        },
+        {
+            "name": "Units at risk",
+            "value": get_units_at_risk(),
+            "url": "/rollbacks",
+        },
+        {
+            "name": "Dead letters waiting",
+            "value": get_dead_letters(None, LetterFilter(is_waiting=True)).count(),
+            "url": "/dead-letters",
         },
         {
             "name": "Keepers online",

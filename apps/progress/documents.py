@@ -4,14 +4,16 @@ Built from rows that are already in memory: nothing here asks the database. Abse
 never an empty text; money is a string of an integer.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from apps.attestation.models import RoundItem, Vote
 from apps.execution.models import Assignment
 from apps.kernel.ids import to_wire
+from apps.progress.attempts import attempts_of, get_decision, proof_of, speculation_of
 from apps.progress.domain.frames import to_rfc3339
+from apps.progress.related import Related
 from apps.settlement.models import Settlement
 from apps.tasks.models import Run, Task
 
@@ -49,14 +51,21 @@ def run_summary(run: Run, task_counts: Mapping[str, int]) -> Document:
 
 
 def task_summary(task: Task) -> Document:
-    """A task's own columns."""
+    """A task's own columns.
+
+    `depth` is that of the latest decision, which counts unconfirmed ancestors only; where none was asked it
+    is the longest path above the task.
+    """
+    decision = get_decision(task)
     return {
         "id": to_wire("task", task.id),
         "run": to_wire("run", task.run_id),
         "step_key": task.step_key,
         "position": task.position,
         "status": task.status,
-        "depth": task.depth,
+        "depth": decision.depth if decision else task.depth,
+        "is_ahead": task.is_ahead,
+        "is_failing": task.is_failing,
         "epoch": task.epoch,
         "failures": task.failures,
         "timeline": task.timeline,
@@ -67,23 +76,26 @@ def task_summary(task: Task) -> Document:
     }
 
 
-def task_document(
-    task: Task,
-    *,
-    parents: Iterable[tuple[str, str]],
-    assignments: Iterable[Assignment],
-    item: RoundItem | None,
-    votes: Sequence[Vote],
-    settlement: Settlement | None,
-) -> Document:
-    """A task with everything known about it. `votes` are those of `item`'s round number."""
+def task_document(task: Task, related: Related) -> Document:
+    """A task with everything known about it."""
+    assignments = related.assignments.get(task.id, [])
+    commitments = related.commitments.get(task.id, [])
+    item, settlement = related.items.get(task.id), related.settlements.get(task.id)
     return {
         **task_summary(task),
-        "parents": [{"step": step, "kind": kind} for step, kind in parents],
+        "parents": [{"step": one.step, "kind": one.kind} for one in related.parents.get(task.id, ())],
         "measures": _measures(task.result),
         "assignments": [_assignment(assignment) for assignment in assignments],
-        "attestation": _attestation(item, votes) if item else None,
+        "attestation": _attestation(item, related.votes.get(task.id, ())) if item else None,
         "settlement": _settlement(settlement) if settlement else None,
+        "speculation": speculation_of(task, commitments),
+        "proof": proof_of(related.proofs.get(task.id)),
+        "attempts": attempts_of(
+            assignments=assignments,
+            commitments=commitments,
+            failures=related.failures.get(task.id, ()),
+            undone=related.undone.get(task.id, ()),
+        ),
     }
 
 
@@ -104,7 +116,8 @@ def _assignment(assignment: Assignment) -> Document:
     }
 
 
-def _attestation(item: RoundItem, votes: Sequence[Vote]) -> Document:
+def _attestation(item: RoundItem, cast: Sequence[Vote]) -> Document:
+    votes = [vote for vote in cast if vote.number == item.number]
     positive = sum(vote.is_positive for vote in votes)
     return {
         "round": to_wire("rnd", item.round_id),

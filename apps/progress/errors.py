@@ -1,7 +1,7 @@
 """What the progress doors refuse."""
 
 from apps.gateway.errors import TooManyRequests
-from apps.kernel.errors import Conflict, Invalid
+from apps.kernel.errors import Conflict, Invalid, NotFound
 
 
 class StreamPositionInvalid(Invalid):
@@ -30,3 +30,10 @@ class PackageNotReady(Conflict):
 
     code = "package_not_ready"
     title = "The task has no package yet"
+
+
+class DecisionNotFound(NotFound):
+    """Nobody has asked yet whether the task may run ahead, or its run has one step. Fields: task."""
+
+    code = "decision_not_found"
+    title = "No decision was asked for this task"

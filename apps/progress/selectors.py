@@ -6,21 +6,21 @@ not found.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
-from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, QuerySet
 
-from apps.attestation.models import RoundItem, Vote
 from apps.eventlog.selectors import get_horizon
-from apps.execution.models import Assignment
 from apps.kernel.ids import to_wire
+from apps.progress.attempts import decision_document, get_decision
 from apps.progress.documents import Document, run_summary, task_document
-from apps.settlement.data import SettlementStatus
-from apps.settlement.models import Settlement
+from apps.progress.errors import DecisionNotFound
+from apps.progress.figures import compute_figures
+from apps.progress.related import load_related
+from apps.progress.undone import rollbacks_of
 from apps.tasks.data import RunStatus, TaskStatus
 from apps.tasks.errors import RunNotFound, TaskNotFound
-from apps.tasks.models import Edge, Run, Task
+from apps.tasks.models import Run, Task
 
 Projects = Collection[UUID] | None
 
@@ -64,11 +64,14 @@ def get_run_document(run_id: UUID, project_ids: Projects) -> Document:
     """
     last_event = get_horizon()
     run = get_run(run_id, project_ids)
-    tasks = list(Task.objects.filter(run_id=run_id).order_by("position").defer("spec"))
+    tasks = list(_with_decisions(Task.objects.filter(run_id=run_id)).order_by("position"))
+    related = load_related(Task.objects.filter(run_id=run_id))
     return {
         **run_summary(run, Counter(task.status for task in tasks)),
         "last_event": last_event,
-        "tasks": _documents_of(tasks, Task.objects.filter(run_id=run_id)),
+        "speculation": compute_figures(run, tasks, related),
+        "rollbacks": rollbacks_of(related),
+        "tasks": [task_document(task, related) for task in tasks],
     }
 
 
@@ -79,8 +82,8 @@ def get_tasks(
     status: TaskStatus | None = None,
     performer: str | None = None,
 ) -> "QuerySet[Task, Task]":
-    """Tasks without their specifications, newest first."""
-    tasks = Task.objects.defer("spec").order_by("-id")
+    """Tasks with what their decisions said and without their specifications, newest first."""
+    tasks = _with_decisions(Task.objects.all()).order_by("-id")
     if project_ids is not None:
         tasks = tasks.filter(project_id__in=project_ids)
     if run_id is not None:
@@ -102,55 +105,19 @@ def get_task(task_id: UUID, project_ids: Projects) -> Task:
 
 def get_task_document(task_id: UUID, project_ids: Projects) -> Document:
     """One task and all that belongs to it, in a fixed number of queries; raise TaskNotFound."""
-    return _documents_of([get_task(task_id, project_ids)], Task.objects.filter(pk=task_id))[0]
+    task = get_task(task_id, project_ids)
+    return task_document(task, load_related(Task.objects.filter(pk=task_id)))
 
 
-def _documents_of(tasks: Sequence[Task], chosen: "QuerySet[Task, Task]") -> list[Document]:
-    """The full wire forms of `tasks`, which `chosen` selects. Five queries, however many tasks."""
-    within = chosen.order_by().values("pk")
-    parents: defaultdict[UUID, list[tuple[str, str]]] = defaultdict(list)
-    edges = Edge.objects.filter(child__in=within).order_by("parent__position")
-    for child_id, step, kind in edges.values_list("child_id", "parent__step_key", "kind"):
-        parents[child_id].append((step, kind))
-
-    assignments: defaultdict[UUID, list[Assignment]] = defaultdict(list)
-    for assignment in Assignment.objects.filter(task__in=within).order_by("epoch").defer("receipt"):
-        assignments[assignment.task_id].append(assignment)
-
-    items = _latest_items(within)
-    votes: defaultdict[tuple[UUID, int], list[Vote]] = defaultdict(list)
-    for vote in Vote.objects.filter(task__in=within).order_by("pk"):
-        votes[vote.task_id, vote.number].append(vote)
-
-    settlements = _effective_settlements(within)
-    documents = []
-    for task in tasks:
-        item = items.get(task.id)
-        documents.append(
-            task_document(
-                task,
-                parents=parents[task.id],
-                assignments=assignments[task.id],
-                item=item,
-                votes=votes[task.id, item.number] if item else (),
-                settlement=settlements.get(task.id),
-            )
-        )
-    return documents
+def get_decision_document(task_id: UUID, project_ids: Projects) -> Document:
+    """The latest decision about a task with its ten checks; raise TaskNotFound, DecisionNotFound."""
+    task = get_task(task_id, project_ids)
+    decision = get_decision(task)
+    if decision is None:
+        raise DecisionNotFound(task=to_wire("task", task_id))
+    return decision_document(task, decision)
 
 
-def _latest_items(within: "QuerySet[Task, Any]") -> dict[UUID, RoundItem]:
-    """Task → its item in the latest round it is in."""
-    rows = RoundItem.objects.filter(task__in=within).select_related("round").order_by("number")
-    return {item.task_id: item for item in rows}
-
-
-def _effective_settlements(within: "QuerySet[Task, Any]") -> dict[UUID, Settlement]:
-    """Task → the settlement that counts: the one that is not void, else the last one tried."""
-    rows = Settlement.objects.filter(task__in=within).select_related("batch").order_by("pk")
-    found: dict[UUID, Settlement] = {}
-    for settlement in rows:
-        held = found.get(settlement.task_id)
-        if held is None or held.status == SettlementStatus.VOID:
-            found[settlement.task_id] = settlement
-    return found
+def _with_decisions(tasks: "QuerySet[Task, Task]") -> "QuerySet[Task, Task]":
+    """With their latest decisions but for the checks, which are read where they are asked for."""
+    return tasks.select_related("decision").defer("spec", "decision__content")

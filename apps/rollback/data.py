@@ -4,6 +4,7 @@ Everything a cascade changes in the database is one transaction; a stored phase 
 done after it, so that a crash at any point is taken up where it happened. Nothing here knows Django.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -128,3 +129,60 @@ class DeadLetter:
     wasted_units: int
     is_final: bool
     failed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackTold:
+    """What is counted of one rollback when it is complete."""
+
+    reason: str
+    size: int
+    slashed_units: int
+    released_units: int
+    wasted_units: int
+    abort_latencies_ms: tuple[float, ...]
+    is_lettered: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterFilter:
+    """Which dead letters are meant; what is None or empty does not narrow them.
+
+    `is_waiting`: those that nothing brings back by itself and nobody has replayed.
+    """
+
+    run_id: UUID | None = None
+    task_id: UUID | None = None
+    reason: FailureReason | None = None
+    stage: str = ""
+    error_code: str = ""
+    is_waiting: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackFigures:
+    """Figures over the rollbacks of a time; `recovery_rate` and latency None where there is nothing to count.
+
+    `recovered` are tasks that were retried by themselves and are confirmed, of the `retried` that have ended.
+    """
+
+    count: int
+    by_reason: Mapping[str, int]
+    cascade_depth_max: int
+    cascade_size_mean: float
+    abort_latency_p99_ms: float | None
+    retried: int
+    recovered: int
+    recovery_rate: float | None
+    slashed_units: int
+    wasted_units: int
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackFault:
+    """A broken invariant: its number, what is wrong, and where."""
+
+    invariant: int
+    reason: str
+    where: str

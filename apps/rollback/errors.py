@@ -29,3 +29,24 @@ class RetryNotAllowed(Conflict):
 
     code = "retry_not_allowed"
     title = "The task cannot be tried again"
+
+
+class TaskAlreadyEnded(Conflict):
+    """There is nothing left of the task to stop. Fields: task, status."""
+
+    code = "task_ended"
+    title = "The task has ended"
+
+
+class RollbackNotFound(NotFound):
+    """No such rollback in the caller's projects. Fields: rollback."""
+
+    code = "rollback_not_found"
+    title = "No such rollback"
+
+
+class DeadLetterNotFound(NotFound):
+    """No such dead letter in the caller's projects. Fields: letter."""
+
+    code = "dead_letter_not_found"
+    title = "No such dead letter"

@@ -1,7 +1,7 @@
 """What goes to the chain: batches of attested tasks, and each task's settlement.
 
-A batch is one attestation round whose quorum signed its root. A task has at most one settlement
-that is not void (invariant 14).
+A batch is some of the results of one attestation round whose quorum signed its root: those whose ground was
+final at that moment. A task has at most one settlement that is not void (invariant 14).
 """
 
 from typing import ClassVar
@@ -37,7 +37,7 @@ class Batch(EventedModel):
     AGGREGATE: ClassVar[str] = "batch"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    round = models.OneToOneField(Round, on_delete=models.PROTECT, related_name="batch")
+    round = models.ForeignKey(Round, on_delete=models.PROTECT, related_name="batches")
     root = models.CharField(max_length=66)
     size = models.PositiveIntegerField()
     attesters = models.JSONField()
@@ -63,7 +63,7 @@ class Batch(EventedModel):
 
 
 class Settlement(models.Model):
-    """One task's leaf in one batch, and what the chain made of it."""
+    """One task's leaf in one batch, at its position in the round, and what the chain made of it."""
 
     batch = models.ForeignKey(Batch, on_delete=models.PROTECT, related_name="settlements")
     task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="settlements")

@@ -14,28 +14,36 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from apps.attestation.data import ItemVerdict, RoundStatus
-from apps.attestation.models import Ballot, Round, RoundItem
-from apps.chains.data import CallRequest, OutboundStatus, SettlementItem
-from apps.chains.domain.settlement_abi import compute_gas_limit, encode_batch, sort_attesters
+from apps.chains.data import OutboundStatus
+from apps.chains.domain.settlement_abi import proof_of
 from apps.chains.services import outbound_broadcast, outbound_poll, outbound_sign
 from apps.eventlog.data import EventDraft
 from apps.eventlog.locking import lock_rows
 from apps.eventlog.services import rows_create, rows_write
 from apps.eventlog.writing import rows_insert, rows_update
-from apps.execution.dispatcher import get_domain
-from apps.kernel.bls import aggregate
-from apps.kernel.hashing import from_hex, to_hex
+from apps.execution.attempts import attempt_failed
+from apps.kernel.hashing import to_hex
 from apps.kernel.ids import new_id
 from apps.kernel.outcome import Outcome
+from apps.proofs.services import proofs_confirm, proofs_fail_submission, proofs_mark_signed
 from apps.settlement.data import BATCH_TABLE, SETTLEMENT_TABLE, BatchStatus, SettlementStatus
-from apps.settlement.domain.items import HubVerdict, build_item
+from apps.settlement.domain.items import PROOF_REJECTED, HubVerdict
 from apps.settlement.models import BATCH_FIELDS, Batch, Settlement
 from apps.settlement.payments import Payments
-from apps.settlement.selectors import ENDED, get_ended_batches, get_verdicts
+from apps.settlement.selectors import ENDED, SUBMITTABLE, get_due_tasks, get_ended_batches, get_verdicts
+from apps.settlement.submitting import (
+    Submission,
+    circuit_of,
+    gather_submissions,
+    item_of,
+    split_by_ground,
+)
+from apps.speculation.selectors import get_tasks_to_ask_again
+from apps.speculation.services import commitments_confirm, commitments_lock_open
 from apps.tasks.changes import TaskChanges
-from apps.tasks.data import TaskStatus
+from apps.tasks.data import FailureReason, TaskStatus
 from apps.tasks.models import Task
+from apps.tasks.services import tasks_wake
 
 #: a submitted task is looked at again this late at the latest; its batch is what really wakes it
 _SUBMITTED_SECONDS = 3_600
@@ -50,62 +58,39 @@ _SETTLEMENT_FIELDS = (
 
 
 def batches_submit(*, now: datetime, limit: int, ids: Sequence[UUID] | None = None) -> Outcome:
-    """Sign one hub transaction per unanimous round and move its tasks to `submitted`."""
-    attested = Task.objects.filter(status=TaskStatus.ATTESTED, wake_at__lte=now)
-    if ids is not None:
-        attested = attested.filter(pk__in=ids)
-    round_ids = list(
-        Round.objects.filter(
-            status=RoundStatus.UNANIMOUS, batch__isnull=True, items__task__in=attested.order_by("pk")[:limit]
-        )
-        .order_by("pk")
-        .values_list("pk", flat=True)
-        .distinct()
-    )
-    if not round_ids:
+    """Sign hub transactions for results whose ground is final and move their tasks to `submitted`.
+
+    A result without a proof whose ancestors are not all confirmed is held back until they are.
+    """
+    due = get_due_tasks(now, limit, ids)
+    if not due:
         return Outcome()
     with transaction.atomic():
-        members = RoundItem.objects.filter(round_id__in=round_ids, verdict=ItemVerdict.VALID)
-        tasks = {
-            task.id: task
-            for task in lock_rows(
-                Task.objects.filter(pk__in=members.values("task_id"), status=TaskStatus.ATTESTED)
-            )
-        }
-        rounds = lock_rows(Round.objects.filter(pk__in=round_ids, batch__isnull=True))
-        changes = TaskChanges(list(tasks.values()), now=now)
-        groups: defaultdict[UUID, list[Task]] = defaultdict(list)
-        proofs: dict[tuple[UUID, UUID], str] = {}
-        for item in members.order_by("round_id", "position"):
-            if item.task_id in tasks:
-                groups[item.round_id].append(tasks[item.task_id])
-                proofs[item.round_id, item.task_id] = item.proof_of_task
-        signatures = _signatures_of(rounds)
-        batches: list[Batch] = []
+        rows = Task.objects.filter(pk__in=due, status__in=SUBMITTABLE, is_failing=False)
+        tasks = lock_rows(rows)
+        if not tasks:
+            return Outcome()
+        changes = TaskChanges(tasks, now=now)
+        ready, held = split_by_ground(tasks)
+        for task in held:
+            _hold_back(task, changes)
+        submissions = gather_submissions(ready)
+        batches = [_batch_new(one, now) for one in submissions]
         settlements: list[Settlement] = []
-        requests: list[CallRequest] = []
-        for row in rounds:
-            group = groups[row.id]
-            if len(group) != row.size:
-                continue
-            signers = sort_attesters(list(signatures[row.id]))
-            signature = aggregate([signatures[row.id][address] for address in signers])
-            items = [_item_of(task) for task in group]
-            requests.append(_request(row, items, signature, signers))
-            batch = _batch_new(row, signers, signature, now)
-            batches.append(batch)
-            settlements.extend(_settlements_new(batch, group, proofs))
-            for task in group:
+        for one, batch in zip(submissions, batches, strict=True):
+            settlements.extend(_settlements_new(one, batch))
+            for task in one.tasks:
                 wake_at = now + timedelta(seconds=_SUBMITTED_SECONDS)
-                facts = {"batch": str(batch), "round": str(row)}
+                facts = {"batch": str(batch), "round": str(one.round)}
                 changes.move(task, TaskStatus.SUBMITTED, wake_at=wake_at, facts=facts)
+        requests = [one.build_request() for one in submissions]
         for batch, outbound in zip(batches, outbound_sign(requests), strict=True):
             batch.outbound = outbound
+        proofs_mark_signed([task for one in submissions if one.circuit for task in one.tasks], now=now)
         rows_create(batches, [_submitted_event(batch) for batch in batches], now=now)
         rows_insert(Settlement, settlements, is_key_given=False)
         changes.write()
-    taken = sum(batch.size for batch in batches)
-    return Outcome(taken=taken, pokes=frozenset({"broadcast"}) if batches else frozenset())
+    return Outcome(taken=len(tasks), pokes=frozenset({"broadcast"}) if batches else frozenset())
 
 
 def batches_broadcast(*, now: datetime, limit: int, ids: Sequence[Any] | None = None) -> Outcome:
@@ -143,6 +128,7 @@ def batches_confirm(*, now: datetime, limit: int, ids: Sequence[UUID] | None = N
         verdicts = {batch.id: get_verdicts(batch.outbound) for batch in batches.values()}
         settlements = list(mine.filter(batch__in=batches).order_by("batch_id", "position"))
         settled: list[Settlement] = []
+        void: defaultdict[str, list[Task]] = defaultdict(list)
         for settlement in settlements:
             batch, task = batches[settlement.batch_id], tasks[settlement.task_id]
             verdict = verdicts[batch.id].get(task.id.int, HubVerdict(is_settled=False, reason="refused"))
@@ -151,7 +137,12 @@ def batches_confirm(*, now: datetime, limit: int, ids: Sequence[UUID] | None = N
                 settled.append(settlement)
             else:
                 _void(settlement, task, verdict.reason, changes)
+                void[verdict.reason].append(task)
+        final = [tasks[settlement.task_id] for settlement in settled]
+        _end_proofs(final, void, now)
+        commitments = list(commitments_lock_open([task.id for task in final]).values())
         payments = Payments(changes.lock())
+        payments.postings.extend(commitments_confirm(commitments, now=now))
         for settlement in settled:
             _pay(settlement, batches[settlement.batch_id], tasks[settlement.task_id], payments, changes)
         changes.settle(spent=payments.spent, postings=payments.postings)
@@ -161,7 +152,14 @@ def batches_confirm(*, now: datetime, limit: int, ids: Sequence[UUID] | None = N
         epochs = [settlement.epoch for settlement in settlements]
         rows_update(Settlement, settlements, _SETTLEMENT_FIELDS, epochs, guard_column="epoch")
         _end_batches(list(batches.values()), now)
-    return Outcome(taken=len(settlements), pokes=frozenset(changes.pokes))
+    if commitments:
+        tasks_wake(get_tasks_to_ask_again(), now=now)
+        changes.pokes.add("admit")
+    figures = (
+        ("speculation_confirmed", sum(task.is_ahead for task in final)),
+        ("stake_released_units", sum(row.bond_units for row in commitments)),
+    )
+    return Outcome(taken=len(settlements), pokes=frozenset(changes.pokes), figures=figures)
 
 
 def _settle(settlement: Settlement, batch: Batch, task: Task, changes: TaskChanges) -> None:
@@ -190,11 +188,23 @@ def _pay(settlement: Settlement, batch: Batch, task: Task, payments: Payments, c
     changes.amend(task, {"fee_units": str(fee.total_units)})
 
 
+def _hold_back(task: Task, changes: TaskChanges) -> None:
+    """Its ancestors are not all confirmed: the confirmation of the last of its parents wakes it."""
+    later = changes.now + timedelta(seconds=settings.FOREKEEP.speculation.waiting_seconds)
+    if task.status == TaskStatus.ATTESTED:
+        changes.move(task, TaskStatus.WAITING_ANCESTORS, wake_at=later)
+    else:
+        changes.touch(task, wake_at=later)
+
+
 def _void(settlement: Settlement, task: Task, reason: str, changes: TaskChanges) -> None:
-    """The hub did not record it: ask a committee again, for the next submission needs its own root."""
+    """The hub did not record it: a committee is asked again (things may have moved); a bad proof fails."""
     _move_settlement(settlement, SettlementStatus.VOID)
+    if reason == PROOF_REJECTED:
+        attempt_failed(changes, task, reason, reason=FailureReason.PROOF_REJECTED)
+        return
     if task.resubmissions >= settings.FOREKEEP.settlement.resubmit_max:
-        changes.fail(task, reason)
+        changes.signal(task, FailureReason.SUBMISSION_REFUSED, reason)
         return
     changed = {"resubmissions": task.resubmissions + 1, "is_solo": True}
     facts = {"reason": reason}
@@ -202,6 +212,14 @@ def _void(settlement: Settlement, task: Task, reason: str, changes: TaskChanges)
         task, TaskStatus.EXECUTED, wake_at=changes.now, changed=changed, facts=facts, event="task.resubmitted"
     )
     changes.pokes.add("attest")
+
+
+def _end_proofs(final: Sequence[Task], void: Mapping[str, Sequence[Task]], now: datetime) -> None:
+    """Proofs of what the chain settled are confirmed; others are kept for another time, or lost."""
+    proofs_confirm([task for task in final if circuit_of(task)], now=now)
+    for reason, tasks in void.items():
+        proved = [task for task in tasks if circuit_of(task)]
+        proofs_fail_submission(proved, reason=reason, is_curable=reason != PROOF_REJECTED, now=now)
 
 
 def _move_settlement(settlement: Settlement, target: SettlementStatus) -> None:
@@ -229,59 +247,31 @@ def _end_batches(batches: Sequence[Batch], now: datetime) -> None:
     rows_write(batches, ("status", "confirmed_at"), drafts, now=now)
 
 
-def _signatures_of(rounds: Sequence[Round]) -> Mapping[UUID, dict[str, bytes]]:
-    """Round → the signature over its root of each attester that agreed with everything."""
-    found: defaultdict[UUID, dict[str, bytes]] = defaultdict(dict)
-    for ballot in Ballot.objects.filter(round__in=rounds, is_unanimous=True):
-        found[ballot.round_id][ballot.attester] = from_hex(ballot.signature)
-    return found
-
-
-def _item_of(task: Task) -> SettlementItem:
-    return build_item(
-        task_id=task.id.int, epoch=task.epoch, performer=task.performer, result=task.result or {}
-    )
-
-
-def _request(
-    row: Round, items: Sequence[SettlementItem], signature: bytes, signers: Sequence[str]
-) -> CallRequest:
-    return CallRequest(
-        to=get_domain().contract,
-        data=encode_batch(items, signature, signers),
-        gas_limit=compute_gas_limit(items, len(signers)),
-        purpose="settle",
-        trace_id=row.trace_id,
-    )
-
-
-def _batch_new(row: Round, signers: Sequence[str], signature: bytes, now: datetime) -> Batch:
+def _batch_new(one: Submission, now: datetime) -> Batch:
     return Batch(
         id=new_id(),
-        round=row,
-        root=row.root,
-        size=row.size,
-        attesters=list(signers),
-        aggregated_signature=to_hex(signature),
+        round=one.round,
+        root=one.round.root,
+        size=len(one.tasks),
+        attesters=list(one.signers),
+        aggregated_signature=to_hex(one.signature),
         status=BatchStatus.SUBMITTED,
         submitted_at=now,
-        trace_id=row.trace_id,
+        trace_id=one.round.trace_id,
     )
 
 
-def _settlements_new(
-    batch: Batch, group: Sequence[Task], proofs: Mapping[tuple[UUID, UUID], str]
-) -> list[Settlement]:
+def _settlements_new(one: Submission, batch: Batch) -> list[Settlement]:
     return [
         Settlement(
             batch=batch,
             task=task,
             epoch=task.epoch,
             position=position,
-            proof_of_task=proofs[batch.round_id, task.id],
+            proof_of_task=to_hex(proof_of(item_of(task, one.circuit))),
             status=SettlementStatus.SUBMITTED,
         )
-        for position, task in enumerate(group)
+        for task, position in zip(one.tasks, one.positions, strict=True)
     ]
 
 

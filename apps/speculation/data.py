@@ -12,6 +12,17 @@ from typing import Final
 from uuid import UUID
 
 from apps.kernel.transitions import TransitionTable
+from apps.tasks.data import FailureReason
+
+__all__ = [
+    "COMMITMENT_TABLE",
+    "STANDINGS",
+    "UNDER_WAY",
+    "Commitment",
+    "CommitmentStatus",
+    "FailureReason",
+    "Standing",
+]
 
 
 class Standing(StrEnum):
@@ -52,33 +63,6 @@ STANDINGS: Final[Mapping[str, Standing]] = {
 
 #: standings of work that is paid for and not final: what a failure below it undoes
 UNDER_WAY: Final = frozenset({Standing.SCHEDULED, Standing.EXECUTING, Standing.PRODUCED})
-
-
-class FailureReason(StrEnum):
-    """Why a task failed, or why it was undone."""
-
-    #: its proof was refused where it is verified
-    PROOF_REJECTED = "proof_rejected"
-    #: no proof could be made of its trace
-    PROOF_GENERATION_FAILED = "proof_generation_failed"
-    #: a quorum of its committee disagrees with its result
-    RESULT_REJECTED = "result_rejected"
-    #: it, its proof or its submission took too long
-    TIMEOUT = "timeout"
-    #: its lease ran out without an answer
-    CLAIM_EXPIRED = "claim_expired"
-    #: its script ended in an error
-    EXECUTION_FAILED = "execution_failed"
-    #: its committee could not agree, also in the second round
-    NO_QUORUM = "no_quorum"
-    #: its keeper ran out of memory, time slices or space
-    RESOURCES_EXHAUSTED = "resources_exhausted"
-    #: what is recorded about it contradicts itself
-    INVALID_STATE = "invalid_state"
-    #: something it stands on failed
-    ANCESTOR_FAILED = "ancestor_failed"
-    #: a person stopped it
-    MANUAL = "manual"
 
 
 class CommitmentStatus(StrEnum):

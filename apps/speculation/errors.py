@@ -2,6 +2,9 @@
 
 from apps.kernel.errors import Conflict, Forbidden, Invalid
 
+# Projects and jobs refuse it too, and lie below.
+from apps.kernel.speculation import SpeculationLimitsInvalid as SpeculationLimitsInvalid
+
 
 class DependencyUnknown(Invalid):
     """A graph is asked about a task it does not hold. Fields: task."""
@@ -15,13 +18,6 @@ class TaskRepeated(Invalid):
 
     code = "task_repeated"
     title = "The task is already in the graph"
-
-
-class SpeculationLimitsInvalid(Invalid):
-    """A mode, depth or number of branches that is not on offer. Fields: field, value, reason."""
-
-    code = "speculation_limits_invalid"
-    title = "The limits of speculation are not valid"
 
 
 class BondTermsInvalid(Invalid):

@@ -1,17 +1,15 @@
-"""The operator's pages for runs and tasks: looked at, and runs cancelled through the service."""
+"""The operator's pages for runs and tasks, which are looked at; what may be done to them comes from above."""
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from apps.kernel.errors import DomainError
 from apps.tasks.models import Run, Task
 from apps.tasks.operator_pages import LINK, LookOnlyAdmin, link_to_events, links_to, wire_id
-from apps.tasks.services import run_cancel
 
 
 @admin.register(Run)
@@ -24,7 +22,6 @@ class RunAdmin(LookOnlyAdmin):
     wire_searches = {"run": "pk", "job": "job_id", "proj": "project_id", "task": "tasks__pk"}
     trace_search = "trace_id"
     links = ("page_link", "task_links", "history_link")
-    actions = ("cancel",)
 
     @admin.display(description="page")
     def page_link(self, run: Run) -> SafeString:
@@ -41,20 +38,6 @@ class RunAdmin(LookOnlyAdmin):
         """Its events."""
         return link_to_events("run", run)
 
-    @admin.action(description="Cancel run")
-    def cancel(self, request: HttpRequest, queryset: "QuerySet[Run]") -> None:
-        """Stop what has not reached its settlement."""
-        count = 0
-        for run in queryset:
-            try:
-                run_cancel(run_id=run.id, project_ids=None, actor=request.user.get_username())
-            except DomainError as exc:
-                messages.error(request, f"{run}: {exc.title}")
-                continue
-            count += 1
-        if count:
-            messages.success(request, f"{count} runs are being cancelled")
-
 
 @admin.register(Task)
 class TaskAdmin(LookOnlyAdmin):
@@ -62,6 +45,8 @@ class TaskAdmin(LookOnlyAdmin):
 
     list_display = (wire_id, "step_key", "status", "epoch", "failures", "performer", "error_code")
     list_filter = ("status", "error_code")
+    #: the newest run first, its steps in their order
+    ordering = ("-run_id", "position")
     wire_searches = {"task": "pk", "run": "run_id", "proj": "project_id"}
     trace_search = "run__trace_id"
     links = ("parent_links", "assignment_links", "round_links", "settlement_links", "history_link")

@@ -5,27 +5,40 @@ act, so that locks come in one order everywhere (jobs, tasks by id, runs by id, 
 keepers) and events after all of them.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Q
+
 from apps.eventlog.data import EventDraft
 from apps.eventlog.locking import lock_rows
-from apps.eventlog.services import rows_write
+from apps.eventlog.services import rows_write, rows_write_each
+from apps.eventlog.writing import rows_insert, rows_update
 from apps.keepers.data import KeeperOutcome
 from apps.keepers.services import keepers_record_outcomes
 from apps.ledger.data import TransactionDraft
-from apps.ledger.domain.postings import escrow_release
+from apps.ledger.domain.postings import escrow_hold, escrow_release
 from apps.ledger.services import transactions_post
-from apps.tasks.data import TASK_TABLE, RunStatus, TaskStatus
+from apps.tasks.data import TASK_TABLE, FailureReason, RunStatus, TaskStatus
 from apps.tasks.domain.closing import decide_run
-from apps.tasks.domain.readiness import get_descendants
-from apps.tasks.models import Edge, Run, Task
-from apps.tasks.moves import RUN_MOVE_FIELDS, TASK_MOVE_FIELDS, run_draft, run_move, task_move
+from apps.tasks.models import Edge, Failure, Run, Task
+from apps.tasks.moves import (
+    RUN_MOVE_FIELDS,
+    TASK_MOVE_FIELDS,
+    run_draft,
+    run_move,
+    run_reopen,
+    task_move,
+    task_reopen,
+)
 
-_UNSTARTED = (TaskStatus.DISCOVERED, TaskStatus.WAITING)
+#: what a confirmation lets go on, and the stages that take it: tasks that wait to start anywhere below it,
+#: and its children whose submission was held back
+_HELD_BACK = (TaskStatus.ATTESTED, TaskStatus.PROVED, TaskStatus.WAITING_ANCESTORS)
 
 
 class TaskChanges:
@@ -34,21 +47,30 @@ class TaskChanges:
     def __init__(self, tasks: Sequence[Task], *, now: datetime) -> None:
         self.now = now
         self.pokes: set[str] = set()
-        self._traces = dict(
-            Run.objects.filter(pk__in={task.run_id for task in tasks}).values_list("id", "trace_id")
-        )
+        runs = Run.objects.filter(pk__in={task.run_id for task in tasks})
+        rows = list(runs.values_list("id", "trace_id", "tasks_total"))
+        self._traces = {run: trace_id for run, trace_id, _ in rows}
+        #: run → how many tasks it has
+        self.sizes = {run: total for run, _, total in rows}
         self._tasks: dict[UUID, Task] = {}
-        self._fields: set[str] = set()
+        self._fields: dict[UUID, set[str]] = {}
         self._drafts: list[EventDraft] = []
         self._moved: dict[UUID, int] = {}
         self._ended: list[Task] = []
-        self._failed: list[Task] = []
+        self._reopened: list[Task] = []
+        self._failures: list[Failure] = []
+        self._answered: list[Failure] = []
         self._confirmed: list[Task] = []
         self._blamed: list[str] = []
         self._runs: list[Run] = []
         self._run_drafts: list[EventDraft] = []
         self._is_locked = False
         self._is_settled = False
+
+    @property
+    def tasks(self) -> Sequence[Task]:
+        """The locked tasks that change, as far as they have."""
+        return list(self._tasks.values())
 
     def trace_of(self, task: Task) -> str:
         """The trace of the task's run."""
@@ -111,28 +133,65 @@ class TaskChanges:
         draft = self._drafts[self._moved[task.id]]
         self._drafts[self._moved[task.id]] = replace(draft, payload={**draft.payload, **facts})
 
-    def fail(self, task: Task, code: str, detail: str = "", **changed: Any) -> None:
-        """Make a locked task the root of a failure; everything below it is cancelled on write.
-
-        `changed` are further columns to set, in their JSON form.
+    def signal(self, task: Task, reason: FailureReason, code: str, detail: str = "") -> None:
+        """Tell that the present attempt of a locked task failed: from here on only the rollback stage moves
+        it. A second word about one attempt changes nothing.
         """
-        error = {"error_code": code[:64], "error_detail": detail[:500]}
-        self.move(task, TaskStatus.FAILED, changed={**changed, **error})
-        self._failed.append(task)
+        if task.is_failing or TASK_TABLE.is_ending(TaskStatus(task.status)):
+            return
+        failing = {"is_failing": True}
+        self.touch(task, **failing)
+        facts = {"reason": str(reason), "error_code": code[:64], "detail": detail[:500]}
+        stage = {"stage": str(task.status), "epoch": task.epoch, "keeper": task.performer}
+        self.tell(task, "task.failure_detected", {"set": failing, **facts, **stage})
+        self._failures.append(
+            Failure(
+                task=task,
+                run_id=task.run_id,
+                epoch=task.epoch,
+                reason=reason,
+                error_code=code[:64],
+                error_detail=detail[:500],
+                detected_at=self.now,
+                wake_at=self.now,
+            )
+        )
+        self.pokes.add("rollback")
+
+    def reopen(self, task: Task, *, wake_at: datetime, changed: Mapping[str, Any] | None = None) -> None:
+        """Open another attempt of a locked task whose attempt has ended: epoch + 1, at `waiting`.
+
+        A run that had failed is open again with it, and its money is held again (`settle` may raise
+        InsufficientFunds). Raises IllegalTransition for a task that has not ended, or is confirmed.
+        """
+        draft, fields = task_reopen(
+            task, now=self.now, trace_id=self.trace_of(task), wake_at=wake_at, changed=changed
+        )
+        self._moved[task.id] = len(self._drafts)
+        self._drafts.append(draft)
+        self._remember(task, fields)
+        self._reopened.append(task)
+        self.pokes.add("admit")
+
+    def answer(self, failures: Sequence[Failure]) -> None:
+        """Note that signalled failures, which are locked, are dealt with."""
+        for failure in failures:
+            failure.wake_at = None
+        self._answered.extend(failures)
 
     def blame(self, keeper: str) -> None:
         """Count a failed attempt on this keeper's record."""
         self._blamed.append(keeper)
 
     def lock(self) -> Mapping[UUID, Run]:
-        """Lock the tasks below the ended ones, then the runs of the ended ones; return the runs by id.
+        """Wake what confirmed tasks held back, then lock the runs of ended and reopened ones; return these.
 
         What a run still holds is only known under its lock. Nothing moves after this.
         """
-        if self._failed or self._confirmed:
-            self._reach_below()
-        if self._ended:
-            run_ids = {task.run_id for task in self._ended}
+        if self._confirmed:
+            self._wake_below()
+        run_ids = {task.run_id for task in (*self._ended, *self._reopened)}
+        if run_ids:
             self._runs = lock_rows(Run.objects.filter(pk__in=run_ids), skip_locked=False)
         self._is_locked = True
         return {run.id: run for run in self._runs}
@@ -140,23 +199,28 @@ class TaskChanges:
     def settle(
         self, *, spent: Mapping[UUID, int] | None = None, postings: Sequence[TransactionDraft] = ()
     ) -> None:
-        """End the runs that are over and post what was spent and what is left: locks the ledger's accounts.
+        """End the runs that are over, reopen those that are not any more, and post what was spent and what is
+        left: locks the ledger's accounts.
 
         `spent` is what the tasks cost, by run id, with the `postings` that move it. `write` does this and
-        `lock` itself unless they were done before; do them before locking rows of upper apps.
+        `lock` itself unless they were done before; do them before locking rows of upper apps. Raises
+        InsufficientFunds.
         """
         if not self._is_locked:
             self.lock()
-        if self._runs:
-            self._close_runs(spent or {}, postings)
+        moved = self._close_runs(spent or {}) if self._runs else []
+        transactions_post([*postings, *moved])
         self._is_settled = True
 
     def write(self) -> None:
-        """Write tasks, runs and their events, and the records of keepers that failed."""
+        """Write tasks, failures, runs and their events, and the records of keepers that failed."""
         if not self._is_settled:
             self.settle()
+        rows_insert(Failure, self._failures, is_key_given=False)
+        epochs = [failure.epoch for failure in self._answered]
+        rows_update(Failure, self._answered, ("wake_at",), epochs, guard_column="epoch")
         if self._tasks:
-            rows_write(list(self._tasks.values()), sorted(self._fields), self._drafts, now=self.now)
+            rows_write_each(self._sets(), self._drafts, now=self.now)
         if self._runs:
             rows_write(self._runs, [*RUN_MOVE_FIELDS, "spent_units"], self._run_drafts, now=self.now)
         if self._blamed:
@@ -164,54 +228,76 @@ class TaskChanges:
 
     def _remember(self, task: Task, fields: set[str]) -> None:
         self._tasks[task.id] = task
-        self._fields |= fields
+        known = self._fields.get(task.id)
+        if known is None:
+            self._fields[task.id] = fields
+        else:
+            known |= fields
 
-    def _reach_below(self) -> None:
-        """Cancel everything below failed tasks and wake the children of confirmed ones, locked as one set.
+    def _sets(self) -> list[tuple[list[Task], list[str]]]:
+        """The tasks by what is written of them: one statement each."""
+        sets: defaultdict[frozenset[str], list[Task]] = defaultdict(list)
+        for task_id, fields in self._fields.items():
+            sets[frozenset(fields)].append(self._tasks[task_id])
+        return [(tasks, sorted(fields)) for fields, tasks in sets.items()]
 
-        No descendant of an unconfirmed task has started, so cancelling is all there is to do. A child that
-        is just being looked at is waited for: what looks at it may not see its parent confirmed yet.
+    def _wake_below(self) -> None:
+        """Wake what waits to start below confirmed tasks, and their children whose submission waits for them.
+
+        Everything below has a higher id, so locks still come in id order. A task that is just being looked
+        at is waited for: what looks at it may not see its ancestor confirmed yet.
         """
-        run_ids = {task.run_id for task in self._failed}
-        edges = Edge.objects.filter(run_id__in=run_ids).values_list("parent_id", "child_id")
-        lost = get_descendants(edges, {task.id for task in self._failed}) if run_ids else set()
-        woken = Edge.objects.filter(parent__in=self._confirmed).values_list("child_id", flat=True)
-        below = Task.objects.filter(pk__in={*lost, *woken} - self._tasks.keys(), status__in=_UNSTARTED)
+        children = Edge.objects.filter(parent__in=self._confirmed).values("child_id")
+        runs = {task.run_id for task in self._confirmed}
+        first = min(task.id for task in self._confirmed)
+        waiting = Q(run__in=runs, status=TaskStatus.WAITING, pk__gt=first)
+        held_back = Q(pk__in=children, status__in=(TaskStatus.DISCOVERED, *_HELD_BACK))
+        below = Task.objects.filter(waiting | held_back).exclude(pk__in=self._tasks)
         for task in lock_rows(below, skip_locked=False):
-            if task.id in lost:
-                self.move(task, TaskStatus.CANCELLED, changed={"error_code": "ancestor_failed"})
-            else:
-                self.touch(task, wake_at=self.now)
-                self.pokes.add("admit")
+            self.touch(task, wake_at=self.now)
+            self.pokes.add("submit" if task.status in _HELD_BACK else "admit")
+            if task.status in _HELD_BACK:
+                self.pokes.add("prove")
 
-    def _close_runs(self, spent: Mapping[UUID, int], postings: Sequence[TransactionDraft]) -> None:
-        """End the locked runs with nothing unfinished.
+    def _close_runs(self, spent: Mapping[UUID, int]) -> list[TransactionDraft]:
+        """End the locked runs with nothing unfinished; open those again that had ended and have something.
 
         Their lock makes two transactions that end a run's last two tasks take turns, so that the second
         sees what the first wrote. What is left of an ended run's escrow goes back to its project.
         """
         statuses = self._statuses_of({run.id for run in self._runs})
-        releases: list[TransactionDraft] = []
+        moved: list[TransactionDraft] = []
         for run in self._runs:
             run.spent_units += spent.get(run.id, 0)
             changed = {"spent_units": run.spent_units}
             target = decide_run(statuses[run.id], is_cancel_requested=run.cancel_requested_at is not None)
-            if target is RunStatus.OPEN:
-                if spent.get(run.id):
-                    self._run_drafts.append(run_draft(run, "run.charged", changed))
-                continue
-            self._run_drafts.append(run_move(run, target, now=self.now, changed=changed))
-            if run.escrow_units > run.spent_units:
-                release = escrow_release(run.project_id, run.id, run.escrow_units - run.spent_units)
-                releases.append(replace(release, trace_id=run.trace_id))
-        transactions_post([*postings, *releases])
+            left = run.escrow_units - run.spent_units
+            if target is not RunStatus.OPEN:
+                self._run_drafts.append(run_move(run, target, now=self.now, changed=changed))
+                if left:
+                    release = escrow_release(run.project_id, run.id, left, part=_part_of(run))
+                    moved.append(replace(release, trace_id=run.trace_id))
+            elif run.status != RunStatus.OPEN:
+                self._run_drafts.append(run_reopen(run))
+                if left:
+                    hold = escrow_hold(run.project_id, run.id, left, part=_part_of(run))
+                    moved.append(replace(hold, trace_id=run.trace_id))
+            elif spent.get(run.id):
+                self._run_drafts.append(run_draft(run, "run.charged", changed))
+        return moved
 
     def _statuses_of(self, run_ids: set[UUID]) -> dict[UUID, list[TaskStatus]]:
         found: dict[UUID, list[TaskStatus]] = {run_id: [] for run_id in run_ids}
         for task in self._tasks.values():
             if task.run_id in found:
                 found[task.run_id].append(TaskStatus(task.status))
-        others = Task.objects.filter(run_id__in=run_ids).exclude(pk__in=self._tasks)
+        partial = [run_id for run_id in run_ids if len(found[run_id]) < self.sizes[run_id]]
+        others = Task.objects.filter(run_id__in=partial).exclude(pk__in=self._tasks)
         for run_id, status in others.values_list("run_id", "status").distinct().order_by():
             found[run_id].append(TaskStatus(status))
         return found
+
+
+def _part_of(run: Run) -> str:
+    """Which of a run's lives money is held for: the first has no name."""
+    return str(run.reopenings) if run.reopenings else ""

@@ -14,7 +14,7 @@ from apps.eventlog.models import EventedModel
 from apps.jobs.data import EdgeKind
 from apps.jobs.models import Job
 from apps.kernel.ids import new_id, to_wire
-from apps.tasks.data import UNFINISHED, RunStatus, TaskStatus
+from apps.tasks.data import UNFINISHED, FailureReason, RunStatus, TaskStatus
 
 #: in one order, so that a migration made twice is the same
 _UNFINISHED = sorted(str(status) for status in UNFINISHED)
@@ -34,6 +34,7 @@ RUN_FIELDS = (
     "tasks_total",
     "escrow_units",
     "spent_units",
+    "reopenings",
 )
 TASK_FIELDS = (
     "run_id",
@@ -45,6 +46,8 @@ TASK_FIELDS = (
     "epoch",
     "failures",
     "is_solo",
+    "is_ahead",
+    "is_failing",
     "resubmissions",
     "redraws",
     "spec",
@@ -80,6 +83,8 @@ class Run(EventedModel):
     tasks_total = models.PositiveIntegerField()
     escrow_units = models.BigIntegerField(default=0)
     spent_units = models.BigIntegerField(default=0)
+    #: how often it was open again after its end; each time its money was held anew
+    reopenings = models.PositiveIntegerField(default=0)
 
     class Meta:
         ordering = ("-id",)
@@ -113,8 +118,8 @@ class Task(EventedModel):
     step_key = models.CharField(max_length=64)
     position = models.PositiveIntegerField()
     depth = models.PositiveIntegerField(default=0)
-    status = models.CharField(max_length=16, choices=_choices(TaskStatus), default=TaskStatus.DISCOVERED)
-    #: leases given so far; the fence of every write about an attempt
+    status = models.CharField(max_length=20, choices=_choices(TaskStatus), default=TaskStatus.DISCOVERED)
+    #: leases given and attempts opened so far; the fence of every write about an attempt
     epoch = models.PositiveBigIntegerField(default=0)
     #: attempts that ended without an accepted result
     failures = models.PositiveIntegerField(default=0)
@@ -122,6 +127,10 @@ class Task(EventedModel):
     rounds = models.PositiveIntegerField(default=0)
     #: whether its next round is its own (a shared round could not be decided as one)
     is_solo = models.BooleanField(default=False)
+    #: whether the present attempt was admitted on outputs that were not confirmed
+    is_ahead = models.BooleanField(default=False)
+    #: whether a failure of the present attempt is signalled: nothing else moves it any more
+    is_failing = models.BooleanField(default=False)
     #: submissions whose action reverted on chain
     resubmissions = models.PositiveIntegerField(default=0)
     #: rounds that ended without a quorum
@@ -155,6 +164,32 @@ class Task(EventedModel):
 
     def __str__(self) -> str:
         return to_wire("task", self.id)
+
+
+class Failure(models.Model):
+    """A failure of one attempt, as the stage that saw it told it; the rollback stage takes it from here.
+
+    Of two words about one attempt the first is kept.
+    """
+
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="signals")
+    run = models.ForeignKey(Run, on_delete=models.PROTECT, related_name="signals")
+    epoch = models.PositiveBigIntegerField()
+    reason = models.CharField(max_length=32, choices=_choices(FailureReason))
+    error_code = models.CharField(max_length=64)
+    error_detail = models.CharField(max_length=500, blank=True, default="")
+    detected_at = models.DateTimeField()
+    #: when the rollback stage looks at it; null once it is dealt with
+    wake_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=("task", "epoch"), name="failure_once_per_attempt"),)
+        indexes = (
+            models.Index(fields=("wake_at",), condition=Q(wake_at__isnull=False), name="failure_pending"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.task_id} attempt {self.epoch}: {self.reason}"
 
 
 class Edge(models.Model):

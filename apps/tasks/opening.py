@@ -20,7 +20,7 @@ from apps.kernel.trace import new_trace
 from apps.ledger.domain.postings import escrow_hold
 from apps.ledger.services import transactions_post
 from apps.tasks.data import RunStatus, TaskStatus
-from apps.tasks.domain.readiness import compute_depths
+from apps.tasks.domain.depths import compute_depths
 from apps.tasks.domain.spec import build_spec
 from apps.tasks.models import RUN_FIELDS, TASK_FIELDS, Edge, Run, Task
 from apps.tasks.moves import run_draft, time_text
@@ -99,6 +99,7 @@ def _build_tasks(run: Run, steps: Sequence[dict[str, Any]], now: datetime) -> di
                 due_at=run.due_at,
                 deadline_seconds=settings.FOREKEEP.execution.default_deadline_seconds,
                 action_gas_limit=settings.FOREKEEP.settlement.action_gas_limit,
+                circuits=settings.FOREKEEP.proofs.asked_circuits,
             ),
             timeline={str(TaskStatus.DISCOVERED): time_text(now)},
         )

@@ -1,9 +1,14 @@
-"""What the operator's pages of the pipeline share: they look, they search by any id, they never edit."""
+"""What the operator's pages of the pipeline share: they look, they search by any id, they never edit.
 
-from collections.abc import Iterable
+What may be done to rows from their list is added by the app whose service does it (`list_action`), which may
+lie above the rows' own.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Final
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -11,8 +16,38 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
-from apps.kernel.errors import Invalid
+from apps.kernel.errors import DomainError, Invalid
 from apps.kernel.ids import from_wire
+
+#: what an action does to one row for the named operator; it may refuse with a DomainError
+RowAction = Callable[[Any, str], object]
+_actions: defaultdict[type[Model], dict[str, tuple[Callable[..., None], str, str]]] = defaultdict(dict)
+
+
+def list_action(model: type[Model], *, description: str, done: str) -> Callable[[RowAction], RowAction]:
+    """Let operators do something to chosen rows of a LookOnlyAdmin.
+
+    The notice says how many were `done`. What a row's service refuses is told with its title; the others are
+    done all the same.
+    """
+
+    def add(act: RowAction) -> RowAction:
+        def run(page: Any, request: HttpRequest, queryset: "QuerySet[Any]") -> None:
+            count = 0
+            for row in queryset:
+                try:
+                    act(row, request.user.get_username())
+                except DomainError as exc:
+                    messages.error(request, f"{row}: {exc.title}")
+                    continue
+                count += 1
+            if count:
+                messages.success(request, f"{count} {done}")
+
+        _actions[model][act.__name__] = (run, act.__name__, description)
+        return act
+
+    return add
 
 
 class LookOnlyAdmin(ModelAdmin):  # type: ignore[misc]
@@ -48,6 +83,11 @@ class LookOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         if not term:
             return queryset, False
         return queryset.filter(self._search(term)), False
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Django's own, and those that apps above have added for whoever may change rows."""
+        actions: dict[str, Any] = super().get_actions(request)
+        return {**actions, **_actions[self.model]} if self.has_change_permission(request) else actions
 
     def _search(self, term: str) -> Q:
         kind = term.partition("_")[0]

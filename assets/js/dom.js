@@ -19,5 +19,8 @@ export function setText(element, text) {
   if (element && element.textContent !== text) element.textContent = text;
 }
 
+/** A state's name as it is shown. */
+export const shown = (status) => status.replaceAll("_", " ");
+
 export const badge = (status, words, extra = "") =>
-  h("span", { class: `badge is-${status} ${extra}`, "data-symbol": words?.[0] ?? "•", title: words?.[1] || null }, status.replaceAll("_", " "));
+  h("span", { class: `badge is-${status} ${extra}`, "data-symbol": words?.[0] ?? "•", title: words?.[1] || null }, shown(status));

@@ -44,3 +44,18 @@ export const grouped = (n) => String(n).replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f
 
 export const short = (text, head = 8, tail = 6) =>
   !text || text.length <= head + tail + 1 ? text || "" : `${text.slice(0, head)}…${text.slice(-tail)}`;
+
+/** What running ahead saved, as the server says it (`saved` of the template tags). */
+export function saved(figures) {
+  if (figures.saved_seconds === null) return "not known yet";
+  const [gain, took, without] = [figures.saved_seconds, figures.took_seconds, figures.without_seconds].map((value) => value * 1000);
+  if (!gain) return "nothing so far";
+  return `${gain < 0 ? "−" : ""}${duration(Math.abs(gain))} (${duration(took)} instead of ${duration(without)})`;
+}
+
+/** How the attempts that ran ahead fared, as the server says it (`hits`). */
+export function hits(figures) {
+  const { ran_ahead: ahead, ran_ahead_ended: ended, ran_ahead_confirmed: confirmed, hit_rate: rate } = figures;
+  if (!ahead) return "none";
+  return ended ? `${confirmed} of ${ended} confirmed (${Math.round(100 * rate)}\u00a0%)` : `${ahead} under way`;
+}

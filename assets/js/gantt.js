@@ -1,7 +1,8 @@
-// The stages of every task over time, as SVG. An unfinished stretch grows with the clock.
+// The stages of every task over time, as SVG. An unfinished stretch grows with the clock. Hatched is the time in which
+// a task stood on results that were not confirmed; attempts before the latest are one dashed bar each.
 import { clock, duration, tick } from "./format.js";
-import { ENDINGS, segments } from "./state.js";
-import { s } from "./dom.js";
+import { s, shown } from "./dom.js";
+import { ENDINGS, aheadStretch, pastAttempts, segments } from "./state.js";
 
 const ROW = 30;
 const TOP = 30;
@@ -28,19 +29,22 @@ export class Gantt {
     const tasks = this.state.list;
     const left = Math.min(170, Math.max(84, width * 0.18));
     const all = tasks.map(segments);
-    const [start, end] = this.#span(all);
+    const past = tasks.map(pastAttempts);
+    const [start, end] = this.#span([...all, ...past]);
     const scale = (at) => left + ((at - start) / (end - start)) * (width - left - RIGHT);
     const height = TOP + tasks.length * ROW + 6;
 
     const svg = s("svg", {
       viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": "Time line of every step; the table below has the same times",
     });
-    svg.append(this.#axis(start, end, scale, height));
+    svg.append(hatch(), this.#axis(start, end, scale, height));
     const due = Date.parse(this.state.run.due_at);
     if (due >= start && due <= end) {
       svg.append(s("line", { class: "due", x1: scale(due), x2: scale(due), y1: TOP - 6, y2: height }, s("title", {}, "due")));
     }
-    tasks.forEach((task, index) => svg.append(this.#row(task, all[index], TOP + index * ROW, { left, width, scale, end })));
+    const byStep = new Map(tasks.map((task) => [task.step_key, task]));
+    tasks.forEach((task, index) => svg.append(
+      this.#row(task, all[index], TOP + index * ROW, { left, width, scale, end, byStep, past: past[index] })));
     this.container.replaceChildren(svg);
     this.choose(this.chosen);
   }
@@ -67,15 +71,20 @@ export class Gantt {
     return s("g", {}, lines, group);
   }
 
-  #row(task, parts, y, { left, width, scale, end }) {
+  #row(task, parts, y, { left, width, scale, end, byStep, past }) {
     const middle = y + ROW / 2;
     const name = task.step_key.length > left / 7.4 ? `${task.step_key.slice(0, Math.floor(left / 7.4) - 1)}…` : task.step_key;
     const row = s("g", { class: "row", "data-task": task.id, onclick: () => this.onChoose(task.id) },
-      s("title", {}, `${task.step_key}: ${task.status}`),
+      s("title", {}, `${task.step_key}: ${shown(task.status)}`),
       s("rect", { class: "hit", x: 0, y, width, height: ROW }),
       s("text", { x: 4, y: middle + 4 }, name));
 
     let last = left;
+    past.forEach((attempt, index) => {
+      const x = scale(attempt.start);
+      row.append(s("rect", { class: `past is-${attempt.target}`, x, y: y + 8, width: Math.max(2, scale(attempt.end) - x), height: ROW - 16, rx: 3 },
+        s("title", {}, `try ${index + 1}: ${shown(attempt.target)} after ${duration(attempt.end - attempt.start)}`)));
+    });
     for (const part of parts) {
       const x = scale(part.start);
       const until = part.end ?? end;
@@ -83,11 +92,12 @@ export class Gantt {
       if (ENDINGS.has(part.status)) continue;
       const wide = Math.max(1.5, scale(until) - x);
       row.append(s("rect", { class: `seg is-${part.status}`, x, y: y + 5, width: wide, height: ROW - 10, rx: 3 },
-        s("title", {}, `${part.status} ${duration(until - part.start)}${part.end === null ? " so far" : ""}`)));
+        s("title", {}, `${shown(part.status)} ${duration(until - part.start)}${part.end === null ? " so far" : ""}`)));
       if (wide > part.status.length * 6.6 + 10) {
-        row.append(s("text", { class: `seg-name is-${part.status}`, x: x + 5, y: middle + 4 }, part.status));
+        row.append(s("text", { class: `seg-name is-${part.status}`, x: x + 5, y: middle + 4 }, shown(part.status)));
       }
     }
+    row.append(...this.#ahead(task, y, scale, end, byStep));
     row.append(...this.#work(task, y, scale, end));
     const first = parts[0]?.start;
     const finish = parts.at(-1)?.end;
@@ -101,6 +111,15 @@ export class Gantt {
     return row;
   }
 
+  #ahead(task, y, scale, end, byStep) {
+    const stretch = aheadStretch(task, byStep);
+    if (!stretch) return [];
+    const x = scale(stretch.start);
+    const until = stretch.end ?? end;
+    return [s("rect", { class: "ahead", fill: "url(#ahead)", x, y: y + 5, width: Math.max(1.5, scale(until) - x), height: ROW - 10, rx: 3 },
+      s("title", {}, `ahead of its parents' confirmation for ${duration(until - stretch.start)}`))];
+  }
+
   /** The stretch in which the keeper's sandbox ran, as the keeper signed it. */
   #work(task, y, scale, end) {
     const from = Date.parse(task.measures?.started_at);
@@ -111,3 +130,7 @@ export class Gantt {
       s("title", {}, `the script ran ${duration(to - from)}`))];
   }
 }
+
+const hatch = () => s("defs", {},
+  s("pattern", { id: "ahead", patternUnits: "userSpaceOnUse", width: 7, height: 7, patternTransform: "rotate(45)" },
+    s("line", { class: "hatch", x1: 1, x2: 1, y1: 0, y2: 7 })));

@@ -1,12 +1,16 @@
 // Everything about one task: who did it, who checked it, what it cost, where it is on the chain, what went wrong.
-import { badge, h, s } from "./dom.js";
-import { bytes, clock, duration, grouped, ms, short, toLocal } from "./format.js";
+import { h, s, shown } from "./dom.js";
+import { bytes, clock, duration, grouped, ms, short } from "./format.js";
+import { facts, heading, keeper, mark, mono, section, time } from "./parts.js";
 import { segments } from "./state.js";
+import { attempts, decisionOf, proof, undoing } from "./why.js";
 
-export function drawPanel(container, task, run, words) {
+/** `decision` is the task's latest one with its ten checks, null where it is not known yet. */
+export function drawPanel(container, task, run, words, decision) {
   const parts = [
-    heading(task, words), failure(task, words), waitingFor(task, run), performer(task), committee(task), settlement(task),
-    measures(task), content(task), times(task),
+    heading(task, words), failure(task, words), undoing(task, words), waitingFor(task, run), decisionOf(task, run, decision),
+    proof(task, run, words), attempts(task, words), performer(task), committee(task), settlement(task), measures(task),
+    content(task), times(task),
   ];
   const isSame = container.dataset.task === task.id;
   const top = container.scrollTop;
@@ -15,34 +19,12 @@ export function drawPanel(container, task, run, words) {
   container.scrollTop = isSame ? top : 0;
 }
 
-const SYMBOLS = {
-  offered: "◑", acknowledged: "▶", returned: "✓", failed: "✕", expired: "⊘", revoked: "⊘",
-  open: "…", valid: "✓", invalid: "✕", no_quorum: "?", moot: "⊘", submitted: "⇡", settled: "✓", void: "⊘",
-};
-const mark = (status) => badge(status, [SYMBOLS[status] ?? "•", ""]);
-
-const facts = (...rows) => h("dl", {}, rows.filter((row) => row && row[1] !== null && row[1] !== undefined && row[1] !== "")
-  .map(([name, value, title]) => [h("dt", {}, name), h("dd", { title }, value)]));
-
-const section = (title, ...children) => h("section", {}, h("h3", {}, title), ...children);
-const mono = (text) => h("code", {}, text);
-const time = (iso) => h("time", { datetime: iso, title: toLocal(iso) }, clock(iso));
-const keeper = (address) => h("a", { href: `/keepers#${address}`, title: address }, mono(short(address, 8, 6)));
-
-function heading(task, words) {
-  const status = words.task[task.status];
-  return h("section", {},
-    h("div", { class: "title" }, h("h2", {}, task.step_key), badge(task.status, status)),
-    status && h("p", { class: "quiet" }, `${status[1][0].toUpperCase()}${status[1].slice(1)}.`),
-    h("p", { class: "quiet" }, mono(task.id)));
-}
-
 function failure(task, words) {
   if (!task.error) return null;
   const said = words.errors[task.error.code];
   return h("section", { class: "error" },
     h("h3", {}, "What went wrong"),
-    h("p", {}, h("strong", {}, said ? said[0] : `The task ended with “${task.error.code.replaceAll("_", " ")}”.`)),
+    h("p", {}, h("strong", {}, said ? said[0] : `The task ended with “${shown(task.error.code)}”.`)),
     said && h("p", {}, said[1]),
     h("p", {}, mono(task.error.code)),
     task.error.detail && h("pre", {}, task.error.detail));
@@ -54,25 +36,21 @@ function waitingFor(task, run) {
   const open = task.parents.filter((parent) => byStep.get(parent.step)?.status !== "confirmed");
   if (!open.length) return null;
   return section("Waits for", h("ul", {}, open.map((parent) =>
-    h("li", {}, `${parent.step} (${parent.kind}), now ${byStep.get(parent.step)?.status ?? "unknown"}`))));
+    h("li", {}, `${parent.step} (${parent.kind}), now ${shown(byStep.get(parent.step)?.status ?? "unknown")}`))));
 }
 
 function performer(task) {
   if (!task.assignments.length) return null;
   const latest = task.assignments.at(-1);
-  const earlier = task.assignments.slice(0, -1);
   return section("Performer",
     facts(
       ["Keeper", keeper(latest.keeper)],
       ["Lease", h("span", {}, mark(latest.status), ` epoch ${latest.epoch}`)],
       ["Offered", time(latest.offered_at)],
       latest.acknowledged_at && ["Acknowledged", time(latest.acknowledged_at)],
-      latest.ended_at && ["Ended", h("span", {}, time(latest.ended_at), latest.end_reason && ` (${latest.end_reason.replaceAll("_", " ")})`)],
+      latest.ended_at && ["Ended", h("span", {}, time(latest.ended_at), latest.end_reason && ` (${shown(latest.end_reason)})`)],
     ),
-    scoreCard(latest.score_card),
-    earlier.length > 0 && h("p", { class: "quiet" }, `Earlier attempts: ${earlier
-      .map((lease) => `${short(lease.keeper, 6, 4)} ${lease.status}${lease.end_reason ? ` (${lease.end_reason.replaceAll("_", " ")})` : ""}`)
-      .join(", ")}`));
+    scoreCard(latest.score_card));
 }
 
 function scoreCard(card) {
@@ -153,7 +131,7 @@ function times(task) {
   if (!parts.length) return null;
   return section("Stages",
     facts(...parts.map((part) => [
-      part.status,
+      shown(part.status),
       h("span", { class: "num" }, clock(new Date(part.start).toISOString()),
         part.end !== null && part.end > part.start ? ` for ${duration(part.end - part.start)}` : ""),
     ])),

@@ -1,5 +1,6 @@
 // The run page: one state, four views of it (graph, panel, time line, table), kept live by frames.
 import { Dag, MOST_NODES, isDagAvailable } from "./dag.js";
+import { shown } from "./dom.js";
 import { Gantt } from "./gantt.js";
 import { LiveStream, showConnection } from "./live.js";
 import { RunState } from "./state.js";
@@ -8,6 +9,9 @@ import { updateHead, updateRow } from "./table.js";
 
 const REFETCH_AFTER = 350;
 const REFETCH_AT_MOST_EVERY = 1000;
+/** after the run's end leases are still taken back: look again after these many milliseconds, while any is open */
+const REFETCHES_AFTER_END = [1000, 2000, 4000, 8000, 15_000, 30_000];
+const OPEN_LEASES = new Set(["offered", "acknowledged"]);
 
 const $ = (id) => document.getElementById(id);
 const words = JSON.parse($("words").textContent);
@@ -21,6 +25,8 @@ let isDrawQueued = false;
 let refetchTimer = 0;
 let lastRefetch = 0;
 const said = [];
+/** task → { decided_at, decision }: decisions with their checks, fetched when their task is looked at */
+const decisions = new Map();
 
 function choose(id, { byPerson = true } = {}) {
   const task = state.tasks.get(id) ?? state.list[0];
@@ -29,8 +35,26 @@ function choose(id, { byPerson = true } = {}) {
   views.dag?.choose(chosen);
   views.gantt?.choose(chosen);
   for (const row of document.querySelectorAll("#steps tbody tr")) row.classList.toggle("is-chosen", row.dataset.task === chosen);
-  drawPanel($("panel"), task, state.run, words);
+  showTask(task);
   if (byPerson) history.replaceState(null, "", `#${task.step_key}`);
+}
+
+function showTask(task) {
+  const known = decisions.get(task.id);
+  drawPanel($("panel"), task, state.run, words, known?.decision ?? null);
+  if (task.speculation && known?.decided_at !== task.speculation.decided_at) fetchDecision(task.id, task.speculation.decided_at);
+}
+
+async function fetchDecision(id, decidedAt) {
+  decisions.set(id, { decided_at: decidedAt, decision: decisions.get(id)?.decision ?? null });
+  try {
+    const answer = await fetch(`/api/v1/tasks/${id}/decision`, { headers: { Accept: "application/json" }, credentials: "same-origin" });
+    if (!answer.ok) return;
+    decisions.set(id, { decided_at: decidedAt, decision: await answer.json() });
+    if (id === chosen) queueDraw();
+  } catch {
+    decisions.delete(id);
+  }
 }
 
 function drawAll() {
@@ -42,7 +66,7 @@ function drawAll() {
   updateHead(state, words, now());
   views.gantt?.draw();
   const task = state.tasks.get(chosen);
-  if (task) drawPanel($("panel"), task, state.run, words);
+  if (task) showTask(task);
   if (said.length) $("announcer").textContent = said.splice(0).slice(-4).join(". ");
 }
 
@@ -58,7 +82,7 @@ function queueRefetch() {
   refetchTimer = setTimeout(refetch, wait);
 }
 
-/** The document has what frames do not carry: score cards, votes, settlements. */
+/** The document has what frames do not carry: score cards, votes, settlements, bonds, proofs, figures. */
 async function refetch() {
   refetchTimer = 0;
   lastRefetch = Date.now();
@@ -72,10 +96,23 @@ async function refetch() {
   }
 }
 
+/** Whether nothing about the run can change any more. */
+function isAtRest() {
+  return !state.isOpen && state.list.every((task) => !task.assignments.some((lease) => OPEN_LEASES.has(lease.status)));
+}
+
+/** Fetch until the document has the end of everything, a few times at most. */
+async function settle(waits = REFETCHES_AFTER_END) {
+  await refetch();
+  if (isAtRest() || !waits.length) return;
+  setTimeout(() => settle(waits.slice(1)), waits[0]);
+}
+
 function onFrame(frame) {
   const changed = state.apply(frame);
   if (changed && frame.patch.status) {
-    said.push(changed === "run" ? `The run is ${frame.patch.status}` : `${changed.step_key} is ${frame.patch.status}`);
+    const status = shown(frame.patch.status);
+    said.push(changed === "run" ? `The run is ${status}` : `${changed.step_key} is ${status}`);
   }
   queueRefetch();
   queueDraw();
@@ -108,12 +145,16 @@ function start() {
 
   const live = $("live");
   live.hidden = false;
-  if (!state.isOpen) return showConnection(live, "ended");
+  if (!state.isOpen) {
+    showConnection(live, "ended");
+    if (!isAtRest()) settle();
+    return;
+  }
   new LiveStream(document.body.dataset.streamUrl, state.run.last_event, {
     onFrame,
     onState: (connection) => {
       showConnection(live, connection);
-      if (connection === "ended") refetch();
+      if (connection === "ended") settle();
     },
     onResume: refetch,
   });

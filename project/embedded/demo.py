@@ -18,6 +18,7 @@ import httpx2
 
 from apps.kernel.errors import DomainError
 from project.embedded.chain_reading import BoardValues, ChainAnswer, ChainReader, JsonRpc
+from project.embedded.comparison import format_comparison
 from project.embedded.console import Console, show
 from project.embedded.deployment import (
     DeploymentPlan,
@@ -26,7 +27,8 @@ from project.embedded.deployment import (
     bring_up,
     plan_deployment,
 )
-from project.embedded.following import Api, ApiRefused, Followed, run_examples
+from project.embedded.drill import format_drill
+from project.embedded.following import Api, ApiRefused, Followed, read_rollbacks, run_examples
 from project.embedded.home import API_KEY_FILE, HomeInUse, lock_home
 from project.embedded.ports import PREFERRED_PORTS, find_free_ports
 from project.embedded.report import build_claims, build_report, format_boards, format_table, is_success
@@ -37,6 +39,8 @@ _DEADLINE_SECONDS: Final = 80.0
 _CHAIN_PATIENCE_SECONDS: Final = 6.0
 _TAIL_LINES: Final = 12
 _FOLDER: Final = REPOSITORY / "var" / "demo"
+#: no example reads more than the smallest circuit takes, and the next one's keys cost 15 s of CPU
+_SMALL: Final = {"FOREKEEP_PROOFS_SIZES": "16"}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,6 +51,7 @@ class Outcome:
     answers: list[ChainAnswer] = field(default_factory=list)
     boards: BoardValues | None = None
     failure: str | None = None
+    is_drill_expected: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -62,7 +67,7 @@ def main() -> int:
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir(mode=0o700, parents=True)
     (_FOLDER / "report.json").unlink(missing_ok=True)
-    plan = plan_deployment(home, os.environ, find_free_ports(tuple(PREFERRED_PORTS)))
+    plan = plan_deployment(home, {**_SMALL, **os.environ}, find_free_ports(tuple(PREFERRED_PORTS)))
 
     show(f"Starting a scratch deployment in {home} (logs in {home / 'log'}) …")
     outcome = Outcome()
@@ -110,12 +115,15 @@ def _run(supervisor: Supervisor, plan: DeploymentPlan, outcome: Outcome, began: 
 def _drive(plan: DeploymentPlan, outcome: Outcome, deadline: float, is_stopped: threading.Event) -> None:
     """Everything a client does, in a thread of its own; a failure is kept as one sentence."""
     api = Api(url=plan.web_url, key=(plan.home / API_KEY_FILE).read_text().strip())
-    chain = read_settings(plan.environment).chain
+    settings = read_settings(plan.environment)
+    chain = settings.chain
+    outcome.is_drill_expected = settings.proofs.is_required and settings.speculation.is_enabled
     rpc = JsonRpc(chain.rpc_url)
     try:
         deployment = json.loads(chain.deployment_file.read_text())
         reader = ChainReader(call_many=rpc, deployment=deployment, confirmations=chain.confirmations)
         run_examples(api, outcome.followed, deadline=deadline, is_stopped=is_stopped.is_set)
+        read_rollbacks(api, outcome.followed)
         claims = build_claims(outcome.followed)
         give_up_at = min(deadline + 2.0, time.monotonic() + _CHAIN_PATIENCE_SECONDS)
         while not is_stopped.is_set():
@@ -147,7 +155,13 @@ def _check_invariants(supervisor: Supervisor, plan: DeploymentPlan) -> bool:
 
 def _conclude(outcome: Outcome, console: Console, are_invariants_kept: bool) -> int:
     """Write the report, print the table, say whether all is well."""
-    report = build_report(outcome.followed, outcome.answers, outcome.boards, outcome.seconds)
+    report = build_report(
+        outcome.followed,
+        outcome.answers,
+        outcome.boards,
+        outcome.seconds,
+        is_drill_expected=outcome.is_drill_expected,
+    )
     report["invariants_hold"] = are_invariants_kept
     report["failure"] = outcome.failure
     path = _FOLDER / "report.json"
@@ -157,6 +171,8 @@ def _conclude(outcome: Outcome, console: Console, are_invariants_kept: bool) -> 
     if report["tasks"]:
         show("\n" + format_table(report))
         show("\n" + format_boards(report))
+        show("\n" + format_comparison(report))
+        show("\n" + format_drill(report))
     totals = report["totals"]
     invariants = "hold" if are_invariants_kept else "DO NOT HOLD"
     show(
@@ -173,6 +189,8 @@ def _show_failure(outcome: Outcome, report: Mapping[str, Any], console: Console)
     show("\nThe demo FAILED.")
     if outcome.failure:
         show(f"  {outcome.failure}")
+    for problem in report["drill"]["problems"]:
+        show(f"  The drill: {problem}")
     for entry in report["tasks"]:
         if not entry["confirmed"]:
             last = entry["states"][-1]["at"] if entry["states"] else "never"

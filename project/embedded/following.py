@@ -1,7 +1,7 @@
 """Drives the example jobs through the REST API, as any client would, and follows their runs."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -12,6 +12,11 @@ from apps.kernel.errors import DomainError
 
 _POLL_SECONDS: Final = 0.3
 _TICK_PATIENCE_SECONDS: Final = 6.0
+#: after so long the jobs that are not compared start, whatever became of those that are
+_AHEAD_PATIENCE_SECONDS: Final = 20.0
+#: how the names of two jobs end that are compared
+_OFF: Final = ", speculation off"
+_ON: Final = ", speculation on"
 
 
 class ApiRefused(DomainError):
@@ -23,10 +28,11 @@ class ApiRefused(DomainError):
 
 @dataclass(slots=True, kw_only=True)
 class Followed:
-    """What was seen so far: the jobs by id, and each run as last read."""
+    """What was seen so far: the jobs by id, each run as last read, and the rollbacks by their run."""
 
     jobs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     runs: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    rollbacks: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
 
     def get_tasks(self) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
         """Every task with its run, in the order the runs were opened."""
@@ -48,11 +54,14 @@ class JobsApi(Protocol):
     def run_now(self, job_id: str) -> None:
         """Open a run of a job now."""
 
-    def get_runs(self, job_id: str) -> list[Mapping[str, Any]]:
-        """The runs of a job, without their tasks."""
+    def get_runs(self) -> list[Mapping[str, Any]]:
+        """Every run the caller sees, without its tasks."""
 
     def get_run(self, run_id: str) -> Mapping[str, Any]:
         """One run with its tasks."""
+
+    def get_rollbacks(self, run_id: str) -> list[Mapping[str, Any]]:
+        """The rollbacks of a run, with what each undid."""
 
 
 class Api:
@@ -75,14 +84,21 @@ class Api:
         """Open a run of a job now."""
         self._request("POST", f"/api/v1/jobs/{job_id}/run-now", json={})
 
-    def get_runs(self, job_id: str) -> list[Mapping[str, Any]]:
-        """The runs of a job, without their tasks."""
-        return self._get_all("/api/v1/runs", {"job": job_id})
+    def get_runs(self) -> list[Mapping[str, Any]]:
+        """Every run the key sees, without its tasks."""
+        return self._get_all("/api/v1/runs", {})
 
     def get_run(self, run_id: str) -> Mapping[str, Any]:
         """One run with its tasks."""
         run: Mapping[str, Any] = self._request("GET", f"/api/v1/runs/{run_id}")
         return run
+
+    def get_rollbacks(self, run_id: str) -> list[Mapping[str, Any]]:
+        """The rollbacks of a run, with what each undid."""
+        rows = self._get_all("/api/v1/rollbacks", {"run": run_id})
+        return [
+            row if "items" in row else self._request("GET", f"/api/v1/rollbacks/{row['id']}") for row in rows
+        ]
 
     def _get_all(self, path: str, query: Mapping[str, str]) -> list[Mapping[str, Any]]:
         rows: list[Mapping[str, Any]] = []
@@ -108,26 +124,51 @@ def run_examples(
 ) -> None:
     """Let every active job run once and follow all runs to their end, or to the deadline.
 
-    A job whose trigger fires by itself within a few seconds is left to do so; the others are run
-    now. `followed` is filled on the way, so that an early end still shows how far things came.
+    The jobs that are compared start first and together; the others when those that run ahead are done,
+    or after 20 s. A job whose trigger fires by itself within a few seconds is left to do so. `followed`
+    is filled on the way, so that an early end still shows how far things came.
     """
     jobs = [job for job in api.get_jobs() if job["status"] in ("active", "completed")]
     followed.jobs = {str(job["id"]): job for job in jobs}
     _read_runs(api, followed)
     began = time.monotonic()
     idle = followed.jobs.keys() - _jobs_that_ran(followed)
-    waiting = {job_id for job_id in idle if _fires_soon(followed.jobs[job_id])}
-    for job_id in sorted(idle - waiting):
-        api.run_now(job_id)
+    by_itself = {job_id for job_id in idle if _fires_soon(followed.jobs[job_id])}
+    pairs = find_pairs(followed.jobs)
+    compared = [job_id for pair in pairs.values() for job_id in pair if job_id in idle]
+    ahead = {on for _, on in pairs.values()}
+    others = sorted(idle - by_itself - set(compared))
+    waves = [
+        _Wave(compared, 0.0),
+        _Wave(others, _AHEAD_PATIENCE_SECONDS, after_jobs=ahead),
+        _Wave(sorted(by_itself), _TICK_PATIENCE_SECONDS),
+    ]
+
     while time.monotonic() < deadline and not is_stopped():
+        due = [wave for wave in waves if wave.is_due(followed, time.monotonic() - began)]
+        for job_id in (job_id for wave in due for job_id in wave.job_ids):
+            if job_id not in _jobs_that_ran(followed):
+                api.run_now(job_id)
+        waves = [wave for wave in waves if wave not in due]
         _read_runs(api, followed)
         if followed.is_finished():
             return
-        if waiting and time.monotonic() - began > _TICK_PATIENCE_SECONDS:
-            for job_id in sorted(waiting - _jobs_that_ran(followed)):
-                api.run_now(job_id)
-            waiting = set()
         time.sleep(_POLL_SECONDS)
+    if not is_stopped():
+        _read_runs(api, followed, is_last=True)
+
+
+def read_rollbacks(api: JobsApi, followed: Followed) -> None:
+    """Read what was rolled back in each run."""
+    for run_id in sorted(followed.runs):
+        followed.rollbacks[run_id] = list(api.get_rollbacks(run_id))
+
+
+def find_pairs(jobs: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
+    """Name → the ids of the two jobs that are compared, the one with speculation off first."""
+    ids = {str(job.get("name")): job_id for job_id, job in jobs.items()}
+    names = sorted(name.removesuffix(_OFF) for name in ids if name.endswith(_OFF))
+    return {name: (ids[name + _OFF], ids[name + _ON]) for name in names if name + _ON in ids}
 
 
 def job_id_of(run: Mapping[str, Any]) -> str:
@@ -136,17 +177,37 @@ def job_id_of(run: Mapping[str, Any]) -> str:
     return str(job["id"] if isinstance(job, Mapping) else job)
 
 
-def _read_runs(api: JobsApi, followed: Followed) -> None:
-    """Read what may have changed: new runs, and runs that were open."""
-    for job_id in followed.jobs:
-        for run in api.get_runs(job_id):
-            known = followed.runs.get(str(run["id"]))
-            if known is None or _is_open(known):
-                followed.runs[str(run["id"])] = api.get_run(str(run["id"]))
+@dataclass(frozen=True, slots=True)
+class _Wave:
+    """Jobs to be run together, after so long, or as soon as these jobs' runs are over."""
+
+    job_ids: Sequence[str]
+    after_seconds: float
+    after_jobs: Collection[str] | None = None
+
+    def is_due(self, followed: Followed, waited_seconds: float) -> bool:
+        """Whether its moment has come."""
+        if waited_seconds >= self.after_seconds:
+            return True
+        over = _jobs_that_ran(followed, to_the_end=True)
+        return self.after_jobs is not None and over.issuperset(self.after_jobs)
 
 
-def _jobs_that_ran(followed: Followed) -> set[str]:
-    return {job_id_of(run) for run in followed.runs.values()}
+def _read_runs(api: JobsApi, followed: Followed, *, is_last: bool = False) -> None:
+    """Read which runs there are, and those in full that are new, over, or all that are open at last.
+
+    One request a look as long as nothing ends: what is measured here shares the machine with this.
+    """
+    for run in api.get_runs():
+        known = followed.runs.get(str(run["id"]))
+        if job_id_of(run) not in followed.jobs or (known is not None and not _is_open(known)):
+            continue
+        if known is None or is_last or not _is_open(run):
+            followed.runs[str(run["id"])] = api.get_run(str(run["id"]))
+
+
+def _jobs_that_ran(followed: Followed, *, to_the_end: bool = False) -> set[str]:
+    return {job_id_of(run) for run in followed.runs.values() if not (to_the_end and _is_open(run))}
 
 
 def _is_open(run: Mapping[str, Any]) -> bool:

@@ -35,6 +35,7 @@ def lock_home(home: Path, *, patience_seconds: float = 12.0) -> int:
     Where the holder is dead and only its wardens are still ending, wait for them.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    home.chmod(0o700)
     fd = os.open(home / _LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
     give_up_at = time.monotonic() + patience_seconds
     while True:

@@ -6,10 +6,12 @@ from itertools import pairwise
 from typing import Any, Final
 
 from project.embedded.chain_reading import BoardValues, ChainAnswer, SettlementClaim
+from project.embedded.comparison import build_comparison
+from project.embedded.drill import build_drill
 from project.embedded.following import Followed, job_id_of
 
-#: The columns of the table: a stage is the time from the state before it to this state.
-_STAGES: Final = ("scheduled", "executing", "executed", "attested", "submitted", "confirmed")
+#: The columns of the table: a stage is the time from the column before it to this state.
+_STAGES: Final = ("scheduled", "executing", "executed", "attested", "proved", "submitted", "confirmed")
 
 
 def build_claims(followed: Followed) -> list[SettlementClaim]:
@@ -29,8 +31,13 @@ def build_report(
     answers: Sequence[ChainAnswer],
     boards: BoardValues | None,
     seconds: Mapping[str, float],
+    *,
+    is_drill_expected: bool = False,
 ) -> dict[str, Any]:
-    """The content of `report.json`; `seconds` are the demo's own times by name."""
+    """The content of `report.json`; `seconds` are the demo's own times by name.
+
+    The drill is expected where proofs are required and speculation is on.
+    """
     by_id = {answer.task_id: answer for answer in answers}
     tasks = [
         _task_entry(followed, run, task, by_id.get(str(task["id"]))) for run, task in followed.get_tasks()
@@ -47,6 +54,8 @@ def build_report(
             "is_complete": followed.is_finished(),
             "seconds": {name: round(value, 2) for name, value in seconds.items()},
         },
+        "comparison": build_comparison(followed),
+        "drill": build_drill(followed, is_expected=is_drill_expected),
         "tasks": tasks,
         "price_board": dict(boards.prices) if boards else {},
         "alarm_board": dict(boards.alarms) if boards else {},
@@ -54,9 +63,10 @@ def build_report(
 
 
 def is_success(report: Mapping[str, Any]) -> bool:
-    """Whether every job ran to its end and every task is confirmed as read from the chain."""
+    """Whether every job ran to its end, every task is confirmed by the chain, and the drill was seen."""
     totals = report["totals"]
-    return bool(totals["is_complete"] and totals["tasks"] and not totals["not_confirmed"])
+    is_all_confirmed = totals["is_complete"] and totals["tasks"] and not totals["not_confirmed"]
+    return bool(is_all_confirmed and not report["drill"]["problems"])
 
 
 def format_table(report: Mapping[str, Any]) -> str:
@@ -130,8 +140,8 @@ def _moment(text: object) -> datetime:
 
 
 def _row(entry: Mapping[str, Any]) -> list[str]:
-    seconds = entry["stage_seconds"]
-    times = [f"{seconds[stage]:.2f}" if stage in seconds else "·" for stage in (*_STAGES, "total")]
+    columns = {**_columns(entry), "total": entry["stage_seconds"].get("total")}
+    times = ["·" if columns[name] is None else f"{columns[name]:.2f}" for name in (*_STAGES, "total")]
     chain = "confirmed" if entry["confirmed"] else f"NOT CONFIRMED ({entry['status']})"
     return [
         str(entry["job_name"]),
@@ -141,6 +151,17 @@ def _row(entry: Mapping[str, Any]) -> list[str]:
         str(entry["block"] if entry["block"] is not None else "·"),
         chain,
     ]
+
+
+def _columns(entry: Mapping[str, Any]) -> dict[str, float | None]:
+    """Seconds per column: a state without one of its own counts for the next that has one."""
+    columns: dict[str, float | None] = dict.fromkeys(_STAGES)
+    waited = 0.0
+    for state in (each["state"] for each in entry["states"]):
+        waited += entry["stage_seconds"].get(state, 0.0)
+        if state in columns and state in entry["stage_seconds"]:
+            columns[state], waited = waited, 0.0
+    return columns
 
 
 def _settlement(task: Mapping[str, Any]) -> Mapping[str, Any]:

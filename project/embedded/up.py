@@ -24,6 +24,8 @@ from project.env import REPOSITORY
 from project.variables import SettingInvalid
 
 _TAIL_LINES: Final = 20
+#: after this long the addresses are shown even where a worker or a keeper is not up yet
+_AT_WORK_SECONDS: Final = 20.0
 
 
 def main() -> int:
@@ -45,7 +47,9 @@ def main() -> int:
     with Supervisor(output=console, kept_fd=lock, is_tied_to_parent=is_tied) as supervisor:
         try:
             bring_up(supervisor, plan)
-            show(welcome(plan))
+            supervisor.run_until(lambda: is_at_work(console, home), timeout_seconds=_AT_WORK_SECONDS)
+            if supervisor.stop_reason is None:
+                show(welcome(plan))
             supervisor.run_until(lambda: False)
         except StartFailed as exc:
             show(f"\nForekeep could not start: {exc.part}: {exc.reason}")
@@ -55,9 +59,19 @@ def main() -> int:
         except StartStopped:
             pass
         show("\nStopping …")
+        console.hush()
     console.close()
     show("Stopped; nothing is left running.")
     return code
+
+
+def is_at_work(console: Console, home: Path) -> bool:
+    """Whether the worker and every local keeper have said that they are up."""
+    keepers = len(list(home.glob("keepers/*/keystore.json")))
+    return (
+        console.count_heard("worker", "ready") > 0
+        and console.count_heard("keepers", "keeper starts") >= keepers
+    )
 
 
 def welcome(plan: DeploymentPlan) -> str:

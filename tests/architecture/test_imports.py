@@ -28,8 +28,8 @@ ALSO_PUBLIC: Final[Mapping[str, frozenset[str]]] = {
     "gateway": frozenset({"rest"}),
     # Addressing and storing without Django: the keeper node uses them too.
     "content": frozenset({"domain.cid", "store"}),
-    # The typed client of the chain, its contracts and its keys.
-    "chains": frozenset({"client", "deploy", "domain.settlement_abi", "keys", "registry"}),
+    # The typed client of the chain, its contracts and its keys; the service that credits deposits.
+    "chains": frozenset({"client", "deploy", "deposits", "domain.settlement_abi", "keys", "registry"}),
     # The port for alerts and its first adapter.
     "keepers": frozenset({"alerts", "ports"}),
     # What a job costs and may do now, and values a migration of the tasks above was made with.
@@ -37,11 +37,36 @@ ALSO_PUBLIC: Final[Mapping[str, frozenset[str]]] = {
     # The one way a task's row is moved by the stages above it, and the look of their admin pages.
     "tasks": frozenset({"changes", "operator_pages"}),
     # Signed assignments: read by the keeper node, re-issued by the stages above.
-    "execution": frozenset({"attempts", "claims", "dispatcher", "domain.action", "domain.scoring"}),
-    # Bonds and the graph of a run: a cascade is planned over them.
-    "speculation": frozenset({"domain.bonds", "domain.graph"}),
-    # The prover process lives on these: the statement, its keys, the proof system, the port it fills.
-    "proofs": frozenset({"domain.statement", "groth16", "keys", "ports"}),
+    "execution": frozenset(
+        {
+            "admission",
+            "attempts",
+            "claims",
+            "dispatcher",
+            "domain.action",
+            "domain.receipt",
+            "domain.scoring",
+        }
+    ),
+    # Its rules are asked from above: admission decides by them, a cascade is planned over bonds and graph,
+    # lineages are stamped on messages.
+    "speculation": frozenset(
+        {
+            "domain.bonds",
+            "domain.breaker",
+            "domain.case",
+            "domain.chains",
+            "domain.decision",
+            "domain.frontier",
+            "domain.graph",
+            "domain.lineage",
+            "domain.postings",
+            "terms",
+        }
+    ),
+    # The prover process and the keeper node live on these: the statement and its witness, its keys, the proof
+    # system, the port it fills.
+    "proofs": frozenset({"domain.statement", "domain.task_witness", "groth16", "keys", "ports"}),
     # Pages are mounted by the project; whoever writes events nudges those who show them.
     "progress": frozenset({"pages.urls", "streams.nudge"}),
 }
@@ -52,6 +77,8 @@ NODE_SEES: Final = (
     "apps.content.store",
     "apps.content.domain",
     "apps.execution.domain.action",
+    "apps.proofs.domain",
+    "apps.speculation.domain.lineage",
 )
 
 #: Who may write the rows of other apps: it sets a poison row aside, which is no change of state.

@@ -1,8 +1,12 @@
 """The run page in a real browser: what it draws, that it moves, that it can be used without a mouse."""
 
+import re
+
 import pytest
+from django.utils import timezone
 from playwright.sync_api import Browser, expect
 
+from apps.execution.models import Assignment
 from apps.jobs.models import Job
 from apps.tasks.models import Run
 from tests.browser.conftest import Server, Visit, log_in, watch
@@ -163,8 +167,34 @@ def test_cancelling_asks_first(visit: Visit):
 
     page.once("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Cancel run").click()
-    expect(page.locator(".notice.success")).to_contain_text("being cancelled")
+    expect(page.locator(".notice.success")).to_have_text(re.compile("being cancelled"))
     assert spine.refresh().status == "cancelled"
+
+
+def test_a_finished_run_page_is_read_again_until_its_leases_are_over(visit: Visit):
+    spine = make_diamond()
+    page = visit.go(path_of(spine))
+    expect(page.locator("#live")).to_have_text("Live")
+    expect(page.locator("#panel")).to_contain_text("acknowledged")
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Cancel run").click()
+
+    expect(page.locator("#live")).to_have_text("Finished")
+    expect(page.locator(".notice.success")).to_be_hidden()
+    Assignment.objects.filter(status="acknowledged").update(status="revoked", ended_at=timezone.now())
+
+    expect(page.locator("#panel")).to_contain_text("revoked")
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_independent_steps_are_drawn_large_enough_to_read(width: int, visit: Visit):
+    steps = [{"key": f"market-{n}", "script_source": SCRIPT, "parents": []} for n in range(5)]
+    spine = make_run({}, name="prices", steps=steps)
+    visit.page.set_viewport_size({"width": width, "height": 900})
+
+    page = visit.go(path_of(spine))
+
+    expect(page.locator("#dag")).to_have_attribute("data-zoom", re.compile(r"^(0\.[67]|0\.[89]|1)"))
 
 
 def test_running_again_opens_the_new_run(visit: Visit):

@@ -1,11 +1,14 @@
 """Settlement items and calls for the contract tests."""
 
 from apps.chains.artifacts import get_abi
-from apps.chains.data import Call, SettlementItem
+from apps.chains.data import ZERO_ADDRESS, Call, SettlementItem
+from apps.chains.domain.settlement_abi import leaf_of, sort_attesters
 from apps.chains.errors import TransactionFailed
-from apps.chains.registry import decode_hub_logs
+from apps.chains.registry import decode_hub_logs, get_settled
+from apps.kernel.merkle import merkle_root
 
 GAS = 3_000_000
+_FIELDS = ("task_id", "epoch", "performer", "output_hash", "package_digest")
 
 
 def make_item(chain, task_id=1, *, performer=None, **fields):
@@ -35,7 +38,41 @@ def attesters_of(chain, count=3):
     return chain.keepers[1 : 1 + count]
 
 
-def why_refused(chain, data, *, key=None, to=None, value_wei=0):
+def raw_batch(
+    chain, items, *, leaves=None, positions=None, circuit=None, proofs=(), signature=None, attesters=None
+):
+    """Call data of `submitBatch` exactly as given: our encoder would refuse what the hub has to refuse."""
+    leaves = [leaf_of(item) for item in items] if leaves is None else leaves
+    attesters = attesters_of(chain) if attesters is None else attesters
+    signature = signature or chain.sign_root(merkle_root(leaves), attesters)
+    rows = [
+        (
+            *(getattr(item, name) for name in _FIELDS),
+            item.target or ZERO_ADDRESS,
+            item.call_data,
+            item.gas_limit,
+            item.statement,
+        )
+        for item in items
+    ]
+    return get_abi("Hub").encode(
+        "submitBatch",
+        leaves,
+        list(range(len(items))) if positions is None else positions,
+        rows,
+        (items[0].circuit if items else 0) if circuit is None else circuit,
+        list(proofs),
+        signature,
+        sort_attesters([keeper.address for keeper in attesters]),
+    )
+
+
+def settled(chain, *task_ids):
+    """Those of the tasks that the hub has settled."""
+    return set(get_settled(chain.client, chain.deployment, task_ids))
+
+
+def why_refused(chain, data, *, key=None, to=None, value_wei=0, gas_limit=GAS):
     """Send it; the contract's reason, or None where it was accepted."""
     try:
         chain.send(
@@ -43,7 +80,7 @@ def why_refused(chain, data, *, key=None, to=None, value_wei=0):
             to or chain.deployment.hub,
             data,
             value_wei=value_wei,
-            gas_limit=GAS,
+            gas_limit=gas_limit,
         )
     except TransactionFailed as exc:
         return exc.reason

@@ -16,9 +16,11 @@ def test_compiling_again_gives_the_committed_artefact(name):
 
 def test_the_hubs_signatures_are_the_ones_we_encode_for():
     hub = get_artifact("Hub").abi
-    single = hub.encode("submitTaskValidation", 1, bytes(32), bytes(128), [])
-    assert single[:4] == keccak(b"submitTaskValidation(uint256,bytes32,bytes,address[])")[:4]
-    assert hub.encode("submitBatch", [], b"", [])[:4] == keccak(settlement_abi.BATCH_SIGNATURE.encode())[:4]
+    batch = f"submitBatch({','.join(settlement_abi.BATCH_TYPES)})"
+    assert hub.encode("submitBatch", [], [], [], 0, [], b"", [])[:4] == keccak(batch.encode())[:4]
+    single = f"submitTaskValidation({','.join(settlement_abi.SINGLE_TYPES)})"
+    data = hub.encode("submitTaskValidation", 1, bytes(32), bytes(128), [], bytes(32), 0, 0, [0] * 8)
+    assert data[:4] == keccak(single.encode())[:4]
 
 
 def test_an_unknown_contract_or_function_is_named():

@@ -7,6 +7,8 @@ import pytest
 from apps.chains.artifacts import get_abi
 from apps.chains.data import Call
 from apps.chains.domain.settlement_abi import (
+    BATCH_GAS_MAX,
+    NO_PROOF,
     compute_gas_limit,
     encode_task_validation,
     inclusion_of,
@@ -23,8 +25,10 @@ from tests.contracts.building import (
     attesters_of,
     hub_events,
     make_item,
+    raw_batch,
     read,
     report_item,
+    settled,
     why_refused,
 )
 
@@ -37,11 +41,8 @@ def single_data(chain, task_id=1, proof=b"\x09" * 32, attesters=None, signers=No
 
 def raw_single(addresses, signature, task_id=1, proof=b"\x09" * 32):
     """The call with the attesters exactly as given: our encoder would put them right."""
-    return get_abi("Hub").encode("submitTaskValidation", task_id, proof, signature, addresses)
-
-
-def settled(chain, *task_ids):
-    return set(get_settled(chain.client, chain.deployment, task_ids))
+    arguments = (task_id, proof, signature, addresses, proof, 0, 0, NO_PROOF)
+    return get_abi("Hub").encode("submitTaskValidation", *arguments)
 
 
 class TestOneTask:
@@ -104,6 +105,18 @@ class TestOneTask:
         addresses = [keeper.address for keeper in voters]
         data = encode_task_validation(1, b"\x09" * 32, signature, addresses)
         assert why_refused(chain, data) == "signature"
+
+    def test_a_proof_of_task_that_is_not_the_results_is_refused(self, chain):
+        voters = attesters_of(chain)
+        signature = chain.sign_root(settlement_leaf(1, b"\x09" * 32), voters)
+        addresses = sort_attesters([keeper.address for keeper in voters])
+        for result in (b"\x08" * 32, bytes(32)):
+            arguments = (1, b"\x09" * 32, signature, addresses, result, 0, 0, NO_PROOF)
+            data = get_abi("Hub").encode("submitTaskValidation", *arguments)
+            assert why_refused(chain, data) == "statement"
+
+    def test_an_empty_proof_of_task_is_refused(self, chain):
+        assert why_refused(chain, single_data(chain, proof=bytes(32))) == "proof"
 
     @pytest.mark.parametrize(
         ("chain_id", "is_own_hub"), [(1, True), (31337, False)], ids=["another chain", "another hub"]
@@ -185,45 +198,40 @@ class TestBatches:
         assert get_settled(chain.client, chain.deployment, [1]) == {1: proof_of(first)}
 
     def test_one_task_twice_in_a_batch_is_settled_once(self, chain):
-        rows = [
-            (1, epoch, chain.keepers[0].address, b"\x01" * 32, b"\x02" * 32, "0x" + "00" * 20, b"", 0)
-            for epoch in (1, 2)
-        ]
         items = [make_item(chain, 1, epoch=1), make_item(chain, 1, epoch=2)]
-        signature = chain.sign_root(root_of(items), attesters_of(chain))
-        addresses = sort_attesters([keeper.address for keeper in attesters_of(chain)])
-        data = get_abi("Hub").encode("submitBatch", rows, signature, addresses)
-        receipt = chain.send(chain.submitters[0], chain.deployment.hub, data)
+        receipt = chain.send(chain.submitters[0], chain.deployment.hub, raw_batch(chain, items))
         assert hub_events(chain, receipt) == [("TaskSettled", 1), ("TaskSkipped", 1)]
 
     def test_the_performer_may_not_attest(self, chain):
-        items = [make_item(chain, 1, performer=chain.keepers[2].address)]
-        signature = chain.sign_root(root_of(items), attesters_of(chain))
-        rows = [(1, 1, chain.keepers[2].address, b"\x01" * 32, b"\x02" * 32, "0x" + "00" * 20, b"", 0)]
-        addresses = sort_attesters([keeper.address for keeper in attesters_of(chain)])
-        data = get_abi("Hub").encode("submitBatch", rows, signature, addresses)
-        assert why_refused(chain, data) == "performer"
+        """Whoever else performed the items around it."""
+        for place in range(3):
+            performers = [chain.keepers[0].address] * 3
+            performers[place] = chain.keepers[2].address
+            items = [make_item(chain, n, performer=address) for n, address in enumerate(performers)]
+            assert why_refused(chain, raw_batch(chain, items)) == "performer"
 
-    def test_a_changed_item_breaks_the_signature(self, chain):
+    def test_a_changed_item_is_not_the_leaf_that_was_signed(self, chain):
         items = [report_item(chain, 1), report_item(chain, 2)]
+        changes = {
+            "task_id": 9,
+            "epoch": 2,
+            "performer": chain.submitters[0].address,
+            "output_hash": b"\x05" * 32,
+            "package_digest": b"\x05" * 32,
+            "target": chain.deployment.escrow,
+            "call_data": b"",
+            "gas_limit": 7,
+        }
+        leaves = [leaf_of(item) for item in items]
+        for name, value in changes.items():
+            changed = [items[0], dataclasses.replace(items[1], **{name: value})]
+            assert why_refused(chain, raw_batch(chain, changed, leaves=leaves)) == "leaf"
+
+    def test_changed_leaves_break_the_signature(self, chain):
+        items = [make_item(chain, 1), make_item(chain, 2)]
+        other = [make_item(chain, 1), make_item(chain, 3)]
         signature = chain.sign_root(root_of(items), attesters_of(chain))
-        fields = ["task_id", "epoch", "performer", "output_hash", "package_digest", "target", "call_data"]
-        rows = [[*(getattr(item, name) for name in fields), item.gas_limit] for item in items]
-        others = [
-            9,
-            2,
-            chain.submitters[0].address,
-            b"\x05" * 32,
-            b"\x05" * 32,
-            chain.deployment.escrow,
-            b"",
-            7,
-        ]
-        addresses = sort_attesters([keeper.address for keeper in attesters_of(chain)])
-        for position, other in enumerate(others):
-            changed = [rows[0], [*rows[1][:position], other, *rows[1][position + 1 :]]]
-            data = get_abi("Hub").encode("submitBatch", changed, signature, addresses)
-            assert why_refused(chain, data) == "signature"
+        assert why_refused(chain, raw_batch(chain, other, signature=signature)) == "signature"
 
     def test_too_little_gas_for_an_action_refuses_the_whole_batch(self, chain):
         """Else a submitter could starve an action so that it looks reverted."""
@@ -232,7 +240,7 @@ class TestBatches:
         assert settled(chain, 1) == set()
 
     def test_an_empty_batch_is_refused(self, chain):
-        assert why_refused(chain, get_abi("Hub").encode("submitBatch", [], bytes(128), [])) == "empty"
+        assert why_refused(chain, raw_batch(chain, [], leaves=[bytes(32)], positions=[])) == "empty"
 
     def test_the_same_batch_again_skips_everything(self, chain):
         items = [make_item(chain, 1), make_item(chain, 2)]
@@ -268,6 +276,8 @@ class TestOwner:
         [
             ("set_submitter", ["0x" + "01" * 20, True]),
             ("set_committee_size", [7]),
+            ("set_verifier", [16, "0x" + "00" * 20]),
+            ("set_proofs_required", [True]),
             ("transfer_ownership", ["0x" + "01" * 20]),
         ],
     )
@@ -297,7 +307,7 @@ class TestGas:
         items = [make(chain, 2**127 + number) for number in range(size)]
         voters = attesters_of(chain, attesters)
         receipt = chain.submit(items, voters)
-        limit = compute_gas_limit(items, attesters)
+        limit = compute_gas_limit(items, attesters, size)
         assert len(settled(chain, *(item.task_id for item in items))) == size
         print(f"{size} items, {attesters} attesters, action {has_action}: {receipt.gas_used} of {limit}")
 
@@ -307,7 +317,7 @@ class TestGas:
         items = [make_item(chain, n, target=board, call_data=data, gas_limit=50_000) for n in range(1, 65)]
         receipt = chain.submit(items, attesters_of(chain))
         assert len(hub_events(chain, receipt)) == 64
-        assert receipt.gas_used < compute_gas_limit(items, 3) < 30_000_000
+        assert receipt.gas_used < compute_gas_limit(items, 3, 64) < BATCH_GAS_MAX
 
 
 def test_a_target_cannot_enter_the_hub_again(chain):

@@ -10,9 +10,7 @@ from apps.chains.errors import ChainFault
 from apps.proofs import curve
 from apps.proofs.data import Proof
 from apps.proofs.domain.field import COORDINATES, ORDER
-from apps.proofs.domain.statement import compute_statement, evaluate
-from apps.proofs.groth16 import prove
-from tests.support.proofs import make_witness, seeded_draw, smallest_keys
+from tests.contracts.proving import make_proofs, words_of
 from tests.unit.proofs.test_curve import point_of_the_twist_outside_the_group
 
 ABI = get_artifact("Verifier").abi
@@ -22,11 +20,8 @@ GAS = 400_000
 
 @pytest.fixture(scope="session")
 def proved():
-    """Three task statements (their public inputs) and a proof of each, under one key."""
-    proving, verifying = smallest_keys()
-    witnesses = [make_witness(task_id) for task_id in (1, 2, 3)]
-    proofs = [prove(proving, evaluate(witness), draw=seeded_draw(5)) for witness in witnesses]
-    return verifying, [compute_statement(witness).public_input for witness in witnesses], proofs
+    """The verifying key, three task statements (their public inputs) and a proof of each."""
+    return make_proofs()
 
 
 @pytest.fixture
@@ -41,10 +36,6 @@ def deploy(chain, words):
         chain.deployer, None, artifact.bytecode + artifact.abi.encode_constructor(list(words))
     )
     return receipt.contract_address
-
-
-def words_of(proof):
-    return [*proof.a, *proof.b, *proof.c]
 
 
 def answer(chain, verifier, function, *arguments, gas=GAS):
@@ -74,7 +65,7 @@ def test_the_proof_of_another_task_is_false(chain, verifier, proved):
 @pytest.mark.parametrize("place", range(8))
 def test_a_proof_with_a_changed_word_is_false(chain, verifier, proved, place):
     _, (one, *_), (proof, *_) = proved
-    words = words_of(proof)
+    words = list(words_of(proof))
     words[place] = (words[place] + 1) % COORDINATES
     assert answer(chain, verifier, "verify", words, one) is False
 
@@ -161,7 +152,7 @@ def test_a_batch_with_one_wrong_proof_is_false(chain, verifier, proved):
 @pytest.mark.parametrize("place", [0, 2, 6])
 def test_a_batch_with_coordinates_that_are_no_point_is_false(chain, verifier, proved, place):
     _, inputs, proofs = proved
-    words = [words_of(proof) for proof in proofs]
+    words = [list(words_of(proof)) for proof in proofs]
     words[1][place] = (words[1][place] + 1) % COORDINATES
     assert answer(chain, verifier, "verify_batch", words, inputs, gas=600_000) is False
 

@@ -44,6 +44,13 @@ def pipeline_body(*keys: str, **fields: Any) -> dict[str, Any]:
     return job_body(steps=steps, **fields)
 
 
+def drill_body(**fields: Any) -> dict[str, Any]:
+    """A valid pipeline whose second step's first proof is rejected on purpose."""
+    body = pipeline_body(**fields)
+    body["steps"][1]["drill"] = {"reject_proof": 1}
+    return body
+
+
 def report_step(**fields: Any) -> dict[str, Any]:
     """The fields of a step whose script computes the arguments of a call."""
     action = {"chain_id": 31337, "target": TARGET, "function": "report(bytes32,uint256)"}

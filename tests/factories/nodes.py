@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -232,6 +232,27 @@ def result_of(node: Any, spec: Mapping[str, Any]) -> dict[str, Any]:
     receipt, signature = receipt_from_json(node.outbox.receipts[-1])
     require_signer(receipt.digest(DOMAIN), signature, node.address)
     return dict(receipt.result)
+
+
+def receipt_of(node: Any, spec: Mapping[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    """Have a node execute a task; the signed receipt of its success."""
+    (receipt,) = execute(node, signed(make_assignment(node.address, spec, **changes)))
+    return dict(receipt)
+
+
+def awaiting(kind: str = "data", **receipts: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes of a specification that make it await the attempts of these receipts, by step."""
+    members = ("task", "epoch", "lease", "keeper")
+    awaits = {
+        step: {name: body[name] for name in members} | {"kind": kind} for step, body in receipts.items()
+    }
+    return {"awaits": awaits}
+
+
+def resigned(node: Any, body: Mapping[str, Any], **result: Any) -> dict[str, Any]:
+    """A receipt with another result, signed by this node all the same."""
+    receipt, _ = receipt_from_json(body)
+    return replace(receipt, result={**receipt.result, **result}).to_json(domain=DOMAIN, key=node.identity.key)
 
 
 def make_call(attester: str, items: Sequence[Mapping[str, Any]], **changes: Any) -> RoundCall:

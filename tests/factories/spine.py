@@ -7,12 +7,12 @@ constraints see what they see in production; only hashes and signatures are made
     spine.to("clean", "executed")
 """
 
-import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import networkx as nx
 from django.db import transaction
 
 from apps.accounts.models import Project
@@ -26,18 +26,18 @@ from apps.eventlog.services import rows_create, rows_write
 from apps.execution.data import AssignmentStatus
 from apps.execution.models import Assignment
 from apps.jobs.models import Job
-from apps.keepers.models import PUBLIC_FIELDS, Keeper
+from apps.keepers.models import Keeper
 from apps.kernel.ids import new_id
 from apps.settlement.data import BatchStatus, SettlementStatus
 from apps.settlement.models import Batch, Settlement
 from apps.tasks.changes import TaskChanges
 from apps.tasks.data import TaskStatus
-from apps.tasks.models import Run, Task
+from apps.tasks.models import Edge, Run, Task
 from apps.tasks.opening import Opening, runs_open
 from tests.factories.jobs import SCRIPT, job_body, make_job
+from tests.factories.made_keepers import CHAIN_ID, made_hash, make_keepers
 
 _S = TaskStatus
-CHAIN_ID: Final = 31_337
 COMMITTEE: Final = 4
 #: the statuses a task passes on its way to each of the good ones
 _WAY: Final = (_S.SCHEDULED, _S.EXECUTING, _S.EXECUTED, _S.ATTESTED, _S.SUBMITTED, _S.CONFIRMED)
@@ -51,45 +51,7 @@ _PACE_MS: Final[Mapping[TaskStatus, int]] = {
     _S.ATTESTED: 120,
     _S.SUBMITTED: 2_400,
 }
-_numbers = itertools.count(1)
 _blocks = itertools.count(1_204)
-
-
-def made_hash(*parts: object) -> str:
-    """A made-up 32-byte hash, the same for the same parts."""
-    return "0x" + hashlib.sha256(repr(parts).encode()).hexdigest()
-
-
-def make_keepers(count: int = 6, *, now: datetime | None = None) -> list[Keeper]:
-    """Registered keepers, all but the last of them online, the first with the most points."""
-    at = now or datetime.now(UTC)
-    batch = next(_numbers)
-    rows = [
-        Keeper(
-            address="0x" + made_hash("keeper", batch, index)[2:42],
-            bls_public_key="0x" + made_hash("bls", batch, index)[2:] * 3,
-            name=f"keeper-{index + 1}",
-            version="0.1.0",
-            online=index < count - 1,
-            last_checkin_at=at - timedelta(seconds=7 * index if index < count - 1 else 4_000),
-            registered_at=at - timedelta(days=30),
-            reputation_decayed_at=at,
-            stake_units=32_000_000_000,
-            reputation=5_000 + 137 * (count - index),
-            points=9_431 * (count - index),
-            capabilities=["python", f"chain:{CHAIN_ID}"],
-            tasks_confirmed=41 * (count - index),
-            tasks_failed=index,
-            latency_ms_ewma=640 + 210 * index,
-        )
-        for index in range(count)
-    ]
-    drafts = [
-        EventDraft(row=row, type="keeper.registered", payload={"set": row.get_json_fields(PUBLIC_FIELDS)})
-        for row in rows
-    ]
-    rows_create(rows, drafts)
-    return rows
 
 
 def chained(*keys: str) -> list[dict[str, Any]]:
@@ -130,9 +92,16 @@ class Spine:
     """One run under construction: its rows, its keepers and its clock."""
 
     def __init__(
-        self, job: Job, at: datetime, keepers: Sequence[Keeper], tick_key: str | None = None
+        self,
+        job: Job,
+        at: datetime,
+        keepers: Sequence[Keeper],
+        tick_key: str | None = None,
+        escrow_units: int = 0,
     ) -> None:
-        job.estimated_cost_units = 0
+        job.estimated_cost_units = escrow_units
+        #: what each result says it cost
+        self.compute_units = 12
         self.job = job
         self.now = at
         self.keepers = keepers
@@ -202,11 +171,19 @@ class Spine:
             changes.write()
 
     def _fail(self, code: str, detail: str) -> None:
+        """The step fails for good, and what depends on it is cancelled."""
         self.now += timedelta(milliseconds=_PACE_MS[_S.EXECUTING])
         self._end_lease(AssignmentStatus.FAILED, code)
+        edges = Edge.objects.filter(run=self.run).values_list("parent_id", "child_id")
+        graph = nx.DiGraph(list(edges))
+        below = nx.descendants(graph, self.task.id) if self.task.id in graph else set()
         with transaction.atomic():
-            changes = TaskChanges([self.task], now=self.now)
-            changes.fail(self.task, code, detail)
+            changes = TaskChanges(list(self.tasks.values()), now=self.now)
+            for task in reversed(self.tasks.values()):
+                if task.id in below:
+                    changes.move(task, _S.CANCELLED, changed={"error_code": "ancestor_failed"})
+            changed = {"error_code": code, "error_detail": detail, "failures": self.task.failures + 1}
+            changes.move(self.task, _S.FAILED, changed=changed)
             changes.write()
         self.tasks = {task.step_key: task for task in Task.objects.filter(run=self.run).order_by("position")}
 
@@ -260,7 +237,7 @@ class Spine:
             "action": None,
             "gas_used": 41_234,
             "simulated_block": 17,
-            "compute_units": 12,
+            "compute_units": self.compute_units,
             "cpu_ms": 412,
             "wall_ms": 570,
             "peak_memory_bytes": 41_943_040,

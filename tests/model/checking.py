@@ -6,7 +6,7 @@ from apps.jobs.data import EdgeKind
 from apps.rollback.data import Scope, Target
 from apps.rollback.domain.cascade import CascadePlan
 from apps.speculation.data import UNDER_WAY, Standing
-from tests.model.life import LIFE_TABLE
+from apps.tasks.data import TASK_TABLE
 from tests.model.world import Attempt, Setting, State, build_graph, plan_failure
 
 
@@ -84,7 +84,7 @@ def require(holds: bool, invariant: int, reason: str) -> None:
 
 def require_move(own: Attempt, new: Attempt) -> None:
     """Invariants 11 and 13 of one move."""
-    is_legal = own.status is new.status or LIFE_TABLE.is_legal(own.status, new.status)
+    is_legal = own.status is new.status or TASK_TABLE.is_legal(own.status, new.status)
     require(is_legal, 13, f"{own.status} → {new.status}")
     require(new.epoch >= own.epoch, 11, f"the epoch falls from {own.epoch} to {new.epoch}")
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from apps.speculation.data import UNDER_WAY, FailureReason, Standing
+from apps.tasks.data import TaskStatus
 from tests.model.checking import (
     Violated,
     ancestors_of,
@@ -26,7 +27,6 @@ from tests.model.checking import (
     require_move,
 )
 from tests.model.drawing import draw_setting
-from tests.model.life import Life
 from tests.model.world import (
     FAILURES,
     WORDS,
@@ -151,18 +151,18 @@ class Explorer:
         self._cascade_shape.append(self._number(("fail", own.status, own.bond_units, own.failures)))
         self._retry_shape.append(self._number(("retry", own.status, own.fate, own.failures)))
         self._asks.append(self._ask_for(own))
-        self._failed.append(own.status is Life.FAILED)
+        self._failed.append(own.status is TaskStatus.FAILED)
         self._epochs.append(own.epoch)
         self._facts.append(_fact_of(own))
         require(own.bond_units == 0 or own.standing in UNDER_WAY, 3, f"a bond that outlives its work: {own}")
         return self._ids[own]
 
     def _ask_for(self, own: Attempt) -> Callable[[int, int, Sequence[int]], list[int]] | None:
-        if own.status in (Life.SCHEDULED, Life.EXECUTING):
+        if own.status in (TaskStatus.SCHEDULED, TaskStatus.EXECUTING):
             return self._ask_to_record
-        if own.status in (Life.DISCOVERED, Life.WAITING):
+        if own.status in (TaskStatus.DISCOVERED, TaskStatus.WAITING):
             return self._ask_to_start
-        if own.status in (Life.PROVED, Life.WAITING_ANCESTORS):
+        if own.status in (TaskStatus.PROVED, TaskStatus.WAITING_ANCESTORS):
             return self._ask_to_submit
         return None
 
@@ -200,7 +200,7 @@ class Explorer:
         found: list[Attempt] = []
         for epoch in range(1, own.epoch + 1):
             heard = [hear_word(own, word, epoch) for word in WORDS]
-            if own.status is not Life.EXECUTING:
+            if own.status is not TaskStatus.EXECUTING:
                 heard.append(hear_keeper(own, n, epoch, is_receipt=False))
             if own.standing not in (Standing.SCHEDULED, Standing.EXECUTING):
                 repeated = hear_keeper(own, n, epoch, is_receipt=True)
@@ -238,7 +238,7 @@ class Explorer:
         if new == own:
             return []
         require_move(own, new)
-        if new.status is Life.SCHEDULED:
+        if new.status is TaskStatus.SCHEDULED:
             check_admission(self.setting, state, n, new)
         return [self.intern(new)]
 
@@ -256,7 +256,7 @@ class Explorer:
             return []
         after = retry(self.setting, state, n)
         for before, new in zip(state, after, strict=True):
-            is_opened = before.standing is Standing.DEAD and new.status is Life.WAITING
+            is_opened = before.standing is Standing.DEAD and new.status is TaskStatus.WAITING
             require(before == new or is_opened, 13, f"a retry made {new} of {before}")
         return [self._patch(state, after)] if after != state else []
 
@@ -303,8 +303,8 @@ class Explorer:
         state = self._state(ids)
         for n, attempt in enumerate(state):
             for k in self.above[n]:
-                status, number = state[k].status, 6 if attempt.status is Life.CONFIRMED else 15
-                is_early = self._facts[ids[n]] & _FINAL and status is not Life.CONFIRMED
+                status, number = state[k].status, 6 if attempt.status is TaskStatus.CONFIRMED else 15
+                is_early = self._facts[ids[n]] & _FINAL and status is not TaskStatus.CONFIRMED
                 require(not is_early, number, f"{n} is {attempt.status} before {k} is confirmed")
                 is_orphan = state[k].standing is Standing.DEAD and attempt.standing is not Standing.DEAD
                 require(not is_orphan, 7, f"{n} lives under {k}, which is {status}")
@@ -360,8 +360,8 @@ def main() -> None:
 
 def _fact_of(own: Attempt) -> int:
     """What the invariants of a state ask of one attempt, in four bits."""
-    is_confirmed, is_dead = own.status is Life.CONFIRMED, own.standing is Standing.DEAD
-    is_final = is_confirmed or own.status is Life.SUBMITTED
+    is_confirmed, is_dead = own.status is TaskStatus.CONFIRMED, own.standing is Standing.DEAD
+    is_final = is_confirmed or own.status is TaskStatus.SUBMITTED
     return is_confirmed | is_dead << 1 | is_final * _FINAL | bool(own.base) * _STANDS
 
 

@@ -5,9 +5,9 @@ import random
 import pytest
 
 from apps.jobs.data import EdgeKind
+from apps.tasks.data import TaskStatus
 from tests.model.drawing import draw_setting
 from tests.model.explorer import Explorer
-from tests.model.life import Life
 from tests.model.world import Setting
 
 DATA, RESOURCE = EdgeKind.DATA, EdgeKind.RESOURCE
@@ -32,14 +32,21 @@ def test_the_small_model_keeps_every_invariant_in_all_its_states(name):
     explored = explorer.explore()
     assert explored.is_complete
     assert explored.states > 1_000
-    assert {own.status for own in explorer.values} >= {Life.CONFIRMED, Life.FAILED, Life.CANCELLED}
+    assert {own.status for own in explorer.values} >= {
+        TaskStatus.CONFIRMED,
+        TaskStatus.FAILED,
+        TaskStatus.CANCELLED,
+    }
 
 
 def test_the_small_model_reaches_every_state_of_a_task_and_tries_again():
     explorer = Explorer(SETTINGS["a chain of three"])
     explorer.explore()
-    assert {own.status for own in explorer.values} == set(Life)
-    assert {(own.status, own.epoch) for own in explorer.values} >= {(Life.CONFIRMED, 1), (Life.CONFIRMED, 3)}
+    assert {own.status for own in explorer.values} == set(TaskStatus)
+    assert {(own.status, own.epoch) for own in explorer.values} >= {
+        (TaskStatus.CONFIRMED, 1),
+        (TaskStatus.CONFIRMED, 3),
+    }
     assert {own.bond_units for own in explorer.values} == {0, 1_000_000, 2_000_000, 4_000_000}
 
 

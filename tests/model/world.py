@@ -31,7 +31,6 @@ from apps.speculation.domain.limits import Limits
 from apps.speculation.domain.lineage import Ground, is_ground_final, require_lineage
 from apps.tasks.data import TaskStatus
 from tests.factories.speculation import NOW, keeper_address, task_id
-from tests.model.life import Life
 
 BONDS: Final = BondTerms()
 RECOVERY: Final = RecoveryTerms(max_attempts=2)
@@ -40,20 +39,20 @@ _TASKS: Final = tuple(task_id(n + 1) for n in range(8))
 
 #: what can go wrong with an attempt, by its status
 FAILURES: Final = {
-    Life.WAITING: (FailureReason.MANUAL,),
-    Life.SCHEDULED: (FailureReason.CLAIM_EXPIRED,),
-    Life.EXECUTING: (FailureReason.EXECUTION_FAILED, FailureReason.RESOURCES_EXHAUSTED),
-    Life.EXECUTED: (FailureReason.RESULT_REJECTED, FailureReason.NO_QUORUM),
-    Life.PROVING: (FailureReason.PROOF_GENERATION_FAILED,),
-    Life.WAITING_ANCESTORS: (FailureReason.TIMEOUT, FailureReason.MANUAL),
-    Life.SUBMITTED: (FailureReason.PROOF_REJECTED,),
+    TaskStatus.WAITING: (FailureReason.MANUAL,),
+    TaskStatus.SCHEDULED: (FailureReason.CLAIM_EXPIRED,),
+    TaskStatus.EXECUTING: (FailureReason.EXECUTION_FAILED, FailureReason.RESOURCES_EXHAUSTED),
+    TaskStatus.EXECUTED: (FailureReason.RESULT_REJECTED, FailureReason.NO_QUORUM),
+    TaskStatus.PROVING: (FailureReason.PROOF_GENERATION_FAILED,),
+    TaskStatus.WAITING_ANCESTORS: (FailureReason.TIMEOUT, FailureReason.MANUAL),
+    TaskStatus.SUBMITTED: (FailureReason.PROOF_REJECTED,),
 }
 #: good words about an attempt: what it must be for the word to count, and what it is then
 WORDS: Final = {
-    "attested": (Life.EXECUTED, Life.ATTESTED),
-    "proving": (Life.ATTESTED, Life.PROVING),
-    "proof": (Life.PROVING, Life.PROVED),
-    "settled": (Life.SUBMITTED, Life.CONFIRMED),
+    "attested": (TaskStatus.EXECUTED, TaskStatus.ATTESTED),
+    "proving": (TaskStatus.ATTESTED, TaskStatus.PROVING),
+    "proof": (TaskStatus.PROVING, TaskStatus.PROVED),
+    "settled": (TaskStatus.SUBMITTED, TaskStatus.CONFIRMED),
 }
 
 
@@ -69,7 +68,7 @@ class Fate(NamedTuple):
 class Attempt(NamedTuple):
     """One task, in its latest attempt. `base` are the attempts of its parents that it was admitted on."""
 
-    status: Life = Life.DISCOVERED
+    status: TaskStatus = TaskStatus.DISCOVERED
     epoch: int = 0
     failures: int = 0
     bond_units: int = 0
@@ -110,7 +109,7 @@ def build_graph(setting: Setting, state: Sequence[Attempt]) -> DependencyGraph[U
     """The run's graph as it would be loaded."""
     tasks = setting.tasks
     edges = [(tasks[p], tasks[n], kind) for n, own in enumerate(setting.parents) for p, kind in own]
-    confirmed = [task for task, own in zip(tasks, state, strict=True) if own.status is Life.CONFIRMED]
+    confirmed = [task for task, own in zip(tasks, state, strict=True) if own.status is TaskStatus.CONFIRMED]
     return DependencyGraph.build(tasks, edges, confirmed)
 
 
@@ -144,9 +143,9 @@ def admit(setting: Setting, state: State, n: int) -> Attempt:
         now=NOW,
     )
     if not decision.may_start:
-        return own._replace(status=Life.WAITING)
+        return own._replace(status=TaskStatus.WAITING)
     return own._replace(
-        status=Life.SCHEDULED,
+        status=TaskStatus.SCHEDULED,
         epoch=own.epoch + 1,
         bond_units=decision.bond_units,
         base=tuple(state[p].epoch for p, _ in setting.parents[n]),
@@ -155,7 +154,7 @@ def admit(setting: Setting, state: State, n: int) -> Attempt:
 
 def hear_keeper(own: Attempt, n: int, epoch: int, *, is_receipt: bool) -> Attempt:
     """A keeper's word about a lease: that it works, or that it is done."""
-    is_live = own.status in (Life.SCHEDULED, Life.EXECUTING) and epoch == own.epoch
+    is_live = own.status in (TaskStatus.SCHEDULED, TaskStatus.EXECUTING) and epoch == own.epoch
     held = LeaseValue(
         lease=UUID(int=epoch),
         epoch=epoch,
@@ -168,7 +167,7 @@ def hear_keeper(own: Attempt, n: int, epoch: int, *, is_receipt: bool) -> Attemp
         require_lease(UUID(int=epoch), epoch, keeper_address(n), held)
     except DomainError:
         return own
-    return own._replace(status=Life.EXECUTED if is_receipt else Life.EXECUTING)
+    return own._replace(status=TaskStatus.EXECUTED if is_receipt else TaskStatus.EXECUTING)
 
 
 def record(setting: Setting, state: State, n: int, epoch: int) -> Attempt:
@@ -190,14 +189,16 @@ def hear_word(own: Attempt, word: str, epoch: int) -> Attempt:
     expected, target = WORDS[word]
     if epoch != own.epoch or own.status is not expected:
         return own
-    return own._replace(status=target, bond_units=0 if target is Life.CONFIRMED else own.bond_units)
+    return own._replace(status=target, bond_units=0 if target is TaskStatus.CONFIRMED else own.bond_units)
 
 
 def submit(own: Attempt, above: Iterable[Standing]) -> Attempt:
     """A proof is submitted once the ground is final, and waits before."""
-    if own.status not in (Life.PROVED, Life.WAITING_ANCESTORS):
+    if own.status not in (TaskStatus.PROVED, TaskStatus.WAITING_ANCESTORS):
         return own
-    return own._replace(status=Life.SUBMITTED if is_ground_final(above) else Life.WAITING_ANCESTORS)
+    return own._replace(
+        status=TaskStatus.SUBMITTED if is_ground_final(above) else TaskStatus.WAITING_ANCESTORS
+    )
 
 
 def decide_retry(own: Attempt, reason: FailureReason) -> Recovery:
@@ -231,7 +232,7 @@ def fail(setting: Setting, state: State, plan: CascadePlan) -> State:
             is_retried = decide_retry(own, plan.reason).is_retried
             fate = Fate(is_retried=is_retried, is_final=not is_retried)
         after[n] = own._replace(
-            status=Life(str(change.target)),
+            status=TaskStatus(str(change.target)),
             bond_units=own.bond_units - change.released_units - change.slashed_units,
             failures=own.failures + is_root,
             base=(),
@@ -249,7 +250,7 @@ def retry(setting: Setting, state: State, n: int) -> State:
     except DomainError:
         return state
     return tuple(
-        own._replace(status=Life.WAITING, fate=Fate()) if task in opened else own
+        own._replace(status=TaskStatus.WAITING, fate=Fate()) if task in opened else own
         for task, own in zip_tasks(setting, state)
     )
 

@@ -19,7 +19,7 @@ LIMITS = DeferralLimits(generations=2, submissions=1, submission_size=2, ancesto
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TASKS = 10
 S = ProofStatus
-FIXED = ("generation_started_at", "generated_at", "submission_started_at", "queued_at", "ancestors")
+FIXED = ("generation_started_at", "generated_at", "queued_at", "ancestors")
 
 
 class DeferralMachine(RuleBasedStateMachine):
@@ -44,6 +44,8 @@ class DeferralMachine(RuleBasedStateMachine):
         if before is not None:
             for name in FIXED:
                 assert getattr(before, name) in (None, getattr(proof, name)), name
+            if not before.is_signed:
+                assert before.submission_started_at in (None, proof.submission_started_at)
         self.proofs[proof.id] = proof
         for effect in change.effects:
             self.carry_out(effect)
@@ -136,11 +138,11 @@ class DeferralMachine(RuleBasedStateMachine):
         )
 
     @precondition(lambda self: self.having(S.SUBMITTING))
-    @rule(data=st.data(), outcome=st.sampled_from(["mined", "confirmed", "lost", "rejected"]))
+    @rule(data=st.data(), outcome=st.sampled_from(["signed", "confirmed", "lost", "rejected"]))
     def chain_answers(self, data, outcome):
         proof = self.proofs[data.draw(st.sampled_from(self.having(S.SUBMITTING)))]
-        if outcome == "mined":
-            self.write(deferral.mark_mined(proof))
+        if outcome == "signed":
+            self.write(deferral.mark_signed(proof))
         elif outcome == "confirmed":
             self.write(deferral.confirm(proof))
             self.confirmed.add(proof.task)
@@ -159,13 +161,15 @@ class DeferralMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(not proof.is_ended for proof in self.proofs.values()))
     @rule(data=st.data())
     def task_fails(self, data):
-        """For a reason of its own; a task on its way to the chain or confirmed does not fail."""
-        stays = (S.SUBMITTING, S.CONFIRMED)
-        names = sorted(proof.id for proof in self.proofs.values() if proof.status not in stays)
+        """For a reason of its own, also because the chain refused it; a confirmed one does not fail."""
+        names = sorted(proof.id for proof in self.proofs.values() if proof.status is not S.CONFIRMED)
         if names:
             proof = self.proofs[data.draw(st.sampled_from(names))]
             self.failed.add(proof.task)
-            self.write(deferral.cancel(proof, reason="task_failed"))
+            change = deferral.abandon(proof, reason="task_failed")
+            if change.proof.status is S.FAILED:
+                self.reported.add(proof.id)
+            self.write(change)
 
     @rule(seconds=st.integers(1, 45))
     def time_passes(self, seconds):

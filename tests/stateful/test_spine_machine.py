@@ -1,11 +1,13 @@
 """Random lives of runs through the real services, keepers and rules, over a hub in memory.
 
-Messages are lost, repeated, reordered and forged; keepers fail, lie, dissent and go away; stages die at
-any statement; time jumps; runs are cancelled. The numbered invariants hold after every step, and once
-nothing stands in the way any more every run ends.
+Steps run ahead under bond. Messages are lost, repeated, reordered and forged, links of canvases among them;
+keepers fail, lie, dissent and go away; stages die at any statement; time jumps; runs and tasks are stopped
+by hand, dead ones are opened again. The numbered invariants hold after every step, and once nothing stands
+in the way any more every run ends.
 """
 
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -18,20 +20,17 @@ from django.db import transaction
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
-    invariant,
     precondition,
     rule,
     run_state_machine_as_test,
 )
 
-from apps.attestation.data import ROUND_TABLE
+from apps.attestation.services import rounds_decide, rounds_open
 from apps.content.store import ContentStore, open_store
 from apps.eventlog.models import Event
 from apps.eventlog.selectors import get_database_now
-from apps.execution.data import ASSIGNMENT_TABLE, AssignmentStatus
-from apps.execution.models import Assignment
+from apps.execution.admission import tasks_admit
 from apps.execution.services import tasks_assign
 from apps.jobs.data import Bounds, definition_from_json
 from apps.jobs.models import Job
@@ -41,53 +40,32 @@ from apps.kernel.errors import DomainError
 from apps.ledger.domain.postings import deposit_project
 from apps.ledger.services import transactions_post
 from apps.progress.invariants import find_violations
-from apps.settlement.data import BATCH_TABLE, SETTLEMENT_TABLE, SettlementStatus
-from apps.settlement.models import Settlement
+from apps.rollback import services as rollback_services
+from apps.rollback.data import LetterFilter
+from apps.rollback.services import rollbacks_apply
 from apps.tasks import services as tasks_services
-from apps.tasks.data import RUN_TABLE, TASK_TABLE, RunStatus, TaskStatus
+from apps.tasks.data import (
+    RunStatus,
+    TaskStatus,
+)
 from apps.tasks.models import Run, Task
 from tests.factories.accounts import make_project
+from tests.integration.spine.driving import give_stake
 from tests.support.crashing import Crash, crash_at
 from tests.support.failing import dissent, failed_receipt, lie
 from tests.support.hub import FakeHub
 from tests.support.network import TURN, Network, deployment_without_chain, make_identity, make_network
 from tests.support.replay import assert_spine_replays
+from tests.support.spine import LATE, OVER, SpineInvariants, graphs, impatient
 from workers.keeper.outbox import ACKNOWLEDGEMENTS, BALLOTS, RECEIPTS
 
 STAGES = tuple(step for step in TURN if not isinstance(step, str))
 KINDS = (RECEIPTS, BALLOTS, ACKNOWLEDGEMENTS)
 KEEPERS = 6
-TABLES: dict[str, Any] = {"run": RUN_TABLE, "task": TASK_TABLE, "round": ROUND_TABLE, "batch": BATCH_TABLE}
-#: what an answer to something that is over may be refused with
-LATE = {
-    "ballot_repeated",
-    "epoch_stale",
-    "lease_closed",
-    "round_unknown",
-}
 picks = st.integers(0, 99)
 
 
-@st.composite
-def graphs(draw: Any) -> tuple[tuple[int, ...], ...]:
-    """The parents of each step, one to four steps."""
-    size = draw(st.integers(1, 4))
-    return tuple(
-        tuple(sorted(draw(st.sets(st.integers(0, step - 1), max_size=2)))) if step else ()
-        for step in range(size)
-    )
-
-
-def impatient(tree: Any) -> Any:
-    """Settings under which a task fails soon: that is where the many endings are."""
-    return replace(
-        tree,
-        execution=replace(tree.execution, max_attempts=2),
-        settlement=replace(tree.settlement, resubmit_max=1),
-    )
-
-
-class SpineMachine(RuleBasedStateMachine):
+class SpineMachine(SpineInvariants):
     """A handful of runs, six keepers and everything that can happen between them."""
 
     store: ClassVar[ContentStore]
@@ -102,19 +80,18 @@ class SpineMachine(RuleBasedStateMachine):
         patch = self.stack.enter_context(pytest.MonkeyPatch.context())
         patch.setattr(django_settings, "FOREKEEP", impatient(django_settings.FOREKEEP))
         self.ahead = timedelta()
-        patch.setattr(tasks_services, "get_database_now", self.now)
+        for module in (tasks_services, rollback_services):
+            patch.setattr(module, "get_database_now", self.now)
         self.hub = FakeHub(active=KEEPERS).install(patch)
         self.project = make_project()
         transactions_post([deposit_project(self.project.id, 10**12, "test:0x00:0")])
         identities = [make_identity(number) for number in range(1, KEEPERS + 1)]
         self.network: Network = make_network(identities, store=self.store, folder=folder)
         self.stack.callback(self.network.close)
+        give_stake(self.network)
         self.network.now = self.now
         self.inbox: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
         self.said: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
-        self.seen: dict[Any, tuple[str, int]] = {}
-        self.read_to = 0
-        self.steps = 0
 
     def now(self) -> datetime:
         """The machine's clock: the database's, so much ahead."""
@@ -154,13 +131,33 @@ class SpineMachine(RuleBasedStateMachine):
         runs = list(Run.objects.order_by("pk"))
         if pick % 3:
             return
+        run_id = runs[pick % len(runs)].pk
+        self.by_hand(lambda: rollback_services.run_cancel(run_id=run_id, project_ids=None))
+
+    @rule(pick=picks)
+    def cancel_task(self, pick: int) -> None:
+        """Stop some task and what stands on it, now and then."""
+        tasks = list(Task.objects.order_by("pk"))
+        if pick % 5:
+            return
+        task_id = tasks[pick % len(tasks)].pk
+        self.by_hand(lambda: rollback_services.task_cancel(task_id=task_id, project_ids=None))
+
+    @rule()
+    def replay(self) -> None:
+        """Everything that failed for good is opened again, where that is allowed and paid for."""
+        with transaction.atomic():
+            rollback_services.dead_letters_replay(project_ids=None, chosen=LetterFilter())
+
+    def by_hand(self, stop: Callable[[], Any]) -> None:
+        """What somebody does by hand is done or refused; refused, it changes nothing."""
         told, refusal = Event.objects.count(), ""
         try:
             with transaction.atomic():
-                tasks_services.run_cancel(run_id=runs[pick % len(runs)].pk, project_ids=None)
+                stop()
         except DomainError as exc:
             refusal = exc.code
-        assert refusal in {"", "run_ended", "run_settling"}
+        assert refusal in {"", *OVER}
         assert not refusal or Event.objects.count() == told
 
     # ---- what the stages do
@@ -187,10 +184,15 @@ class SpineMachine(RuleBasedStateMachine):
     # ---- what becomes of messages
 
     @precondition(lambda self: self.network.messages)
-    @rule(pick=picks, fate=st.sampled_from(["arrives", "arrives", "twice", "again later", "is lost"]))
+    @rule(
+        pick=picks,
+        fate=st.sampled_from(["arrives", "arrives", "twice", "again later", "is lost", "alone"]),
+    )
     def message(self, pick: int, fate: str) -> None:
-        """One message to a keeper, in any order."""
+        """One message to a keeper, in any order; what would follow it may be lost, or come twice with it."""
         message = self.network.messages.pop(pick % len(self.network.messages))
+        if fate == "alone":
+            message = replace(message, following=())
         if fate != "is lost":
             self.network.work(message)
         if fate == "twice":
@@ -198,6 +200,13 @@ class SpineMachine(RuleBasedStateMachine):
         if fate == "again later":
             self.network.messages.append(message)
         self.collect()
+
+    @rule()
+    def stop_what_is_over(self) -> None:
+        """Keepers are told of what was rolled back; nobody need be, it only saves work."""
+        told = {one.rollback: [float(one.milliseconds or 0)] for one in self.network.revoke() if one.rollback}
+        rollback_services.rollbacks_cleaned(latencies=told, now=self.now())
+        rollback_services.rollbacks_log(now=self.now(), limit=10)
 
     @precondition(lambda self: any(self.inbox.values()))
     @rule(
@@ -253,8 +262,14 @@ class SpineMachine(RuleBasedStateMachine):
             return
         self.collect()
         self.network.work(offer)
+        own = offer.body["assignment"]["task"]
         told = self.network.answers(RECEIPTS)
-        self.inbox[RECEIPTS] += [lie(receipt, node, self.store) for receipt in told]
+        self.inbox[RECEIPTS] += [
+            lie(receipt, node, self.store)
+            if receipt["task"] == own and receipt["result"]["status"] == "ok"
+            else receipt
+            for receipt in told
+        ]
 
     @precondition(lambda self: self.of_kind("keeper.execute"))
     @rule(times=st.integers(1, 3))
@@ -266,7 +281,24 @@ class SpineMachine(RuleBasedStateMachine):
             failures = [failed_receipt(self.network.nodes[o.keeper], o.body["assignment"]) for o in offers]
             refusals = self.network.record(RECEIPTS, failures)
             assert {refusal.error.code for refusal in refusals} <= LATE
-            self.network.stage(tasks_assign)
+            for stage in (rollbacks_apply, tasks_admit, tasks_assign):
+                self.network.stage(stage)
+
+    @precondition(lambda self: Task.objects.filter(status=TaskStatus.EXECUTED).exists())
+    @rule(pick=picks, most=st.integers(2, 5))
+    def disagree(self, pick: int, most: int) -> None:
+        """A whole committee, or half of one, agrees with nothing, and its round is decided."""
+        self.network.stage(rounds_open)
+        calls = self.of_kind("keeper.attest")
+        if not calls:
+            return
+        rounds = sorted({call.body["call"]["round"] for call in calls})
+        own = [call for call in calls if call.body["call"]["round"] == rounds[pick % len(rounds)]]
+        self.network.messages = [one for one in self.network.messages if one not in own]
+        against = [dissent(self.network.nodes[one.keeper], one.body["call"]) for one in own[:most]]
+        refusals = self.network.record(BALLOTS, against)
+        assert {refusal.error.code for refusal in refusals} <= LATE
+        self.network.stage(rounds_decide)
 
     @precondition(lambda self: self.of_kind("keeper.attest"))
     @rule(pick=picks, most=st.integers(1, 4))
@@ -306,40 +338,7 @@ class SpineMachine(RuleBasedStateMachine):
             task_id = tasks[pick % len(tasks)].int
             (self.hub.reverting.add if on else self.hub.reverting.discard)(task_id)
 
-    # ---- what must always hold
-
-    @invariant()
-    def endings_absorb_and_epochs_grow(self) -> None:
-        """11 and 13, of every row with a status: only listed moves, nothing after an end."""
-        for event in Event.objects.filter(
-            sequence_number__gt=self.read_to, aggregate_type__in=TABLES
-        ).order_by("sequence_number"):
-            self.read_to = event.sequence_number
-            status = event.payload["set"].get("status")
-            if status is None:
-                continue
-            key, table = (event.aggregate_type, event.aggregate_id), TABLES[event.aggregate_type]
-            if key in self.seen:
-                assert table.is_legal(self.seen[key][0], status), (key, self.seen[key], status)
-            self.seen[key] = (status, 0)
-        for task_id, epoch in Task.objects.values_list("pk", "epoch"):
-            assert epoch >= self.seen.get(task_id, ("", 0))[1]
-            self.seen[task_id] = ("", epoch)
-        self.look_at(ASSIGNMENT_TABLE, Assignment.objects.values_list("pk", "status"), AssignmentStatus)
-        self.look_at(SETTLEMENT_TABLE, Settlement.objects.values_list("pk", "status"), SettlementStatus)
-
-    @invariant()
-    def nothing_settles_twice_and_the_hub_objects_to_nothing(self) -> None:
-        """14, and 20 as the hub sees it."""
-        assert len(set(self.hub.history)) == len(self.hub.history)
-        assert self.hub.objections == []
-
-    @invariant()
-    def the_numbered_invariants_hold(self) -> None:
-        """Every one that live data can be asked, every few steps."""
-        self.steps += 1
-        if self.steps % 5 == 0:
-            assert find_violations() == []
+    # ---- how it ends
 
     def teardown(self) -> None:
         """Nothing stands in the way any more: every run ends. Then leave the database as it was."""
@@ -380,16 +379,6 @@ class SpineMachine(RuleBasedStateMachine):
         """What keepers have said is under way to the intake."""
         for kind in KINDS:
             self.inbox[kind] += self.network.answers(kind)
-
-    def look_at(self, table: Any, rows: Any, statuses: Any) -> None:
-        """Statuses of rows without events: reached from the last one seen by listed moves."""
-        for pk, text in rows:
-            now, key = statuses(text), (table.name, pk)
-            before = statuses(self.seen[key][0]) if key in self.seen else None
-            if before is not None and before is not now:
-                between = table.moves.get(before, frozenset())
-                assert now in between or any(table.is_legal(one, now) for one in between), (key, before, now)
-            self.seen[key] = (text, 0)
 
 
 @pytest.mark.django_db

@@ -28,11 +28,12 @@ from apps.chains.deploy import (
     write_deployment,
 )
 from apps.chains.direct import DirectCall, send_and_wait
-from apps.chains.domain.settlement_abi import compute_gas_limit, encode_batch, root_of
+from apps.chains.domain.settlement_abi import ProofWords, compute_gas_limit, encode_batch, leaf_of
 from apps.chains.keys import AccountKey, KeeperKeys, ensure_account, ensure_keystore
 from apps.chains.selectors import _open_client, open_client
 from apps.chains.services import senders_ensure
 from apps.kernel import bls
+from apps.kernel.merkle import merkle_root
 from apps.kernel.settlement_hash import settlement_message
 
 KEEPERS = 5
@@ -58,22 +59,52 @@ class DeployedChain:
         message = settlement_message(chain_id=self.deployment.chain_id, hub=self.deployment.hub, root=root)
         return bls.aggregate([bls.sign(keeper.bls_secret, message) for keeper in attesters])
 
-    def batch_data(self, items: Sequence[SettlementItem], attesters: Sequence[KeeperKeys]) -> bytes:
-        """Call data of a validly signed `submitBatch`."""
-        signature = self.sign_root(root_of(items), attesters)
-        return encode_batch(items, signature, [keeper.address for keeper in attesters])
+    def batch_data(
+        self,
+        items: Sequence[SettlementItem],
+        attesters: Sequence[KeeperKeys],
+        *,
+        proofs: Sequence[ProofWords] = (),
+        leaves: Sequence[bytes] | None = None,
+    ) -> bytes:
+        """Call data of a validly signed `submitBatch`; `leaves` where the round has more than the items."""
+        leaves = leaves or [leaf_of(item) for item in items]
+        return encode_batch(
+            leaves,
+            [leaves.index(leaf_of(item)) for item in items],
+            items,
+            items[0].circuit,
+            proofs,
+            self.sign_root(merkle_root(leaves), attesters),
+            [keeper.address for keeper in attesters],
+        )
 
-    def submit(self, items: Sequence[SettlementItem], attesters: Sequence[KeeperKeys]) -> Receipt:
+    def submit(
+        self,
+        items: Sequence[SettlementItem],
+        attesters: Sequence[KeeperKeys],
+        *,
+        proofs: Sequence[ProofWords] = (),
+        leaves: Sequence[bytes] | None = None,
+        gas_limit: int | None = None,
+    ) -> Receipt:
         """Send a validly signed batch and wait for its receipt."""
+        limit = compute_gas_limit(items, len(attesters), len(leaves or items))
         return self.send(
             self.submitters[0],
             self.deployment.hub,
-            self.batch_data(items, attesters),
-            gas_limit=compute_gas_limit(items, len(attesters)),
+            self.batch_data(items, attesters, proofs=proofs, leaves=leaves),
+            gas_limit=gas_limit or limit,
         )
 
     def send(
-        self, key: AccountKey, to: str, data: bytes, *, value_wei: int = 0, gas_limit: int | None = None
+        self,
+        key: AccountKey,
+        to: str | None,
+        data: bytes,
+        *,
+        value_wei: int = 0,
+        gas_limit: int | None = None,
     ) -> Receipt:
         """Send one transaction and wait; TransactionFailed where it reverts."""
         call = DirectCall(purpose="test", key=key, to=to, data=data, value_wei=value_wei, gas_limit=gas_limit)

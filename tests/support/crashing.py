@@ -16,7 +16,10 @@ _LABELS = (
     "jobs",
     "keepers",
     "ledger",
+    "proofs",
+    "rollback",
     "settlement",
+    "speculation",
     "tasks",
 )
 

@@ -7,7 +7,8 @@ the database that sent it: a chain does not roll back with us.
 
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +19,7 @@ from eth_abi.abi import decode, encode
 from apps.attestation.domain.committee import compute_required
 from apps.chains.artifacts import get_abi
 from apps.chains.data import CallRequest, OutboundStatus, SettlementItem
-from apps.chains.domain.settlement_abi import ITEM_TYPE, proof_of, root_of
+from apps.chains.domain.settlement_abi import BATCH_TYPES, leaf_of, proof_of
 from apps.chains.models import Outbound, Sender
 from apps.chains.selectors import get_deployment
 from apps.eventlog.locking import lock_rows
@@ -26,17 +27,46 @@ from apps.eventlog.selectors import get_database_now
 from apps.keepers.selectors import get_bls_public_keys
 from apps.kernel.bls import verify_aggregate
 from apps.kernel.hashing import keccak, to_hex
+from apps.kernel.merkle import merkle_root
 from apps.kernel.settlement_hash import settlement_message
 from apps.settlement import services
 
 GAS_USED, GAS_PRICE_WEI = 400_000, 2_000_000_000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """What `submitBatch` was called with."""
+
+    leaves: tuple[bytes, ...]
+    positions: tuple[int, ...]
+    items: tuple[SettlementItem, ...]
+    circuit: int
+    proofs: tuple[tuple[int, ...], ...]
+    signature: bytes
+    attesters: tuple[str, ...]
+
+
 class FakeHub:
     """A hub and the chain under it."""
 
-    def __init__(self, *, active: int = 5) -> None:
+    def __init__(
+        self,
+        *,
+        active: int = 5,
+        get_keys: Callable[[Sequence[str]], Mapping[str, bytes]] = get_bls_public_keys,
+        verify: Callable[[SettlementItem, tuple[int, ...]], bool] = lambda item, proof: True,
+    ) -> None:
+        """`get_keys` gives active keepers' BLS keys, `verify` says whether a proof is the item's."""
         self._required = compute_required(min(5, active - 1))
+        self._get_keys = get_keys
+        self._verify = verify
+        #: the circuits that have a verifier
+        self.circuits: set[int] = {16}
+        #: whether a task is settled only with a proof
+        self.is_proof_required = False
+        #: tasks whose proofs are wrong, whatever `verify` says
+        self.unproved: set[int] = set()
         #: task id → the proof it was settled with
         self.settled: dict[int, bytes] = {}
         #: every item settled, in order, by task id: each at most once
@@ -105,49 +135,88 @@ class FakeHub:
     def _carry_out(self, row: Outbound) -> None:
         with self._lock:
             if row.tx_hash not in self._receipts:
-                logs = [] if self.is_refusing else self._submit_batch(bytes(row.data))
+                logs = [] if self.is_refusing else self.submit_batch(bytes(row.data))
                 self._receipts[row.tx_hash] = (bool(logs), next(self._numbers), logs)
 
-    def _submit_batch(self, data: bytes) -> list[dict[str, Any]]:
+    def submit_batch(self, data: bytes) -> list[dict[str, Any]]:
         """The events of `submitBatch`, none where it reverts as a whole."""
-        values, signature, attesters = decode([f"{ITEM_TYPE}[]", "bytes", "address[]"], data[4:])
-        items = [_item(value) for value in values]
-        root = root_of(items)
-        objection = _objection(items, root, signature, attesters, self._required)
+        batch = _decode(data)
+        objection = self._objection(batch)
         if objection:
             self.objections.append(objection)
             return []
-        return [self._settle(item, root, index) for index, item in enumerate(items)]
+        root = merkle_root(batch.leaves)
+        proofs = batch.proofs or (None,) * len(batch.items)
+        return [
+            self._settle(item, proof, root, index)
+            for index, (item, proof) in enumerate(zip(batch.items, proofs, strict=True))
+        ]
 
-    def _settle(self, item: SettlementItem, root: bytes, index: int) -> dict[str, Any]:
-        proof = proof_of(item)
+    def _objection(self, batch: _Batch) -> str:
+        """Why the hub refuses the call as a whole, in the hub's order and words; empty where it does not."""
+        if not batch.items:
+            return "empty"
+        if len(batch.positions) != len(batch.items):
+            return "positions"
+        if batch.circuit == 0 and self.is_proof_required:
+            return "proof"
+        if batch.circuit and batch.circuit not in self.circuits:
+            return "verifier"
+        if len(batch.proofs) != (len(batch.items) if batch.circuit else 0):
+            return "proofs"
+        if any(item.performer in batch.attesters for item in batch.items):
+            return "performer"
+        if not all(
+            position < len(batch.leaves) and batch.leaves[position] == leaf_of(item)
+            for position, item in zip(batch.positions, batch.items, strict=True)
+        ):
+            return "leaf"
+        return self._quorum_objection(batch)
+
+    def _quorum_objection(self, batch: _Batch) -> str:
+        keys = self._get_keys(batch.attesters)
+        deployment = get_deployment()
+        root = merkle_root(batch.leaves)
+        message = settlement_message(chain_id=deployment.chain_id, hub=deployment.hub, root=root)
+        if not set(batch.attesters) <= set(keys) or list(batch.attesters) != sorted(set(batch.attesters)):
+            return "attesters"
+        if len(batch.attesters) < self._required:
+            return "quorum"
+        if not verify_aggregate([keys[address] for address in batch.attesters], message, batch.signature):
+            return "signature"
+        return ""
+
+    def _settle(
+        self, item: SettlementItem, proof: tuple[int, ...] | None, root: bytes, index: int
+    ) -> dict[str, Any]:
+        proof_of_task = proof_of(item)
         if item.task_id in self.settled:
             return _log("TaskSkipped", item.task_id, index, ["string"], ["settled"])
+        if proof is not None and (item.task_id in self.unproved or not self._verify(item, proof)):
+            return _log("ProofRejected", item.task_id, index, ["bytes32"], [proof_of_task])
         if item.task_id in self.reverting:
-            return _log("ActionReverted", item.task_id, index, ["bytes32", "uint256"], [proof, 1])
-        self.settled[item.task_id] = proof
+            return _log("ActionReverted", item.task_id, index, ["bytes32", "uint256"], [proof_of_task, 1])
+        self.settled[item.task_id] = proof_of_task
         self.history.append(item.task_id)
-        kinds, values = ["bytes32", "bytes32", "bool", "uint256"], [proof, root, True, 1]
+        kinds, values = ["bytes32", "bytes32", "bool", "uint256"], [proof_of_task, root, True, 1]
         return _log("TaskSettled", item.task_id, index, kinds, values)
 
 
-def _objection(
-    items: Sequence[SettlementItem], root: bytes, signature: bytes, attesters: Sequence[str], required: int
-) -> str:
-    keys = get_bls_public_keys(attesters)
-    deployment = get_deployment()
-    message = settlement_message(chain_id=deployment.chain_id, hub=deployment.hub, root=root)
-    if len(attesters) < required or list(attesters) != sorted(set(attesters)):
-        return "quorum"
-    if any(item.performer in attesters for item in items):
-        return "performer"
-    if not verify_aggregate([keys[address] for address in attesters], message, signature):
-        return "signature"
-    return ""
+def _decode(data: bytes) -> _Batch:
+    leaves, positions, rows, circuit, proofs, signature, attesters = decode(BATCH_TYPES, data[4:])
+    return _Batch(
+        leaves=tuple(leaves),
+        positions=tuple(positions),
+        items=tuple(_item(row, circuit) for row in rows),
+        circuit=circuit,
+        proofs=tuple(tuple(proof) for proof in proofs),
+        signature=signature,
+        attesters=tuple(attesters),
+    )
 
 
-def _item(value: Sequence[Any]) -> SettlementItem:
-    task_id, epoch, performer, output_hash, package_digest, target, call_data, gas_limit = value
+def _item(row: Sequence[Any], circuit: int) -> SettlementItem:
+    task_id, epoch, performer, output_hash, package_digest, target, call_data, gas_limit, statement = row
     return SettlementItem(
         task_id=task_id,
         epoch=epoch,
@@ -157,6 +226,8 @@ def _item(value: Sequence[Any]) -> SettlementItem:
         target=None if int(target, 16) == 0 else target,
         call_data=call_data,
         gas_limit=gas_limit,
+        circuit=circuit,
+        statement=statement,
     )
 
 

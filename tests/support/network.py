@@ -1,13 +1,14 @@
 """A whole network in one process: the real stages, the real keeper nodes, no broker between them.
 
-Messages are handed over by hand, so a test may lose, repeat, reorder or forge any of them.
+Messages are handed over by hand, so a test may lose, repeat, reorder or forge any of them. What follows a
+message is under way once its keeper is done with it, as a message of its own that bears the keeper's receipt.
 """
 
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from apps.attestation.services import ballots_record, rounds_decide, rounds_open
 from apps.chains.keys import KeeperKeys
 from apps.content.store import ContentStore
 from apps.eventlog.selectors import get_database_now
+from apps.execution.admission import tasks_admit
 from apps.execution.claims import Refusal
 from apps.execution.dispatcher import get_dispatcher_key, get_domain
 from apps.execution.services import acknowledgements_record, leases_sweep, receipts_record, tasks_assign
@@ -26,9 +28,10 @@ from apps.keepers.models import Keeper
 from apps.kernel.eip712 import address_of
 from apps.kernel.errors import DomainError
 from apps.kernel.hashing import to_hex
-from apps.kernel.outcome import Message, Outcome
+from apps.kernel.ids import from_wire
+from apps.kernel.outcome import AbortReply, Dispatch, Message, Outcome, Revocation
+from apps.rollback.services import rollbacks_apply
 from apps.settlement.services import batches_broadcast, batches_confirm, batches_submit
-from apps.tasks.services import tasks_admit
 from workers.keeper.answers import AnswerBook
 from workers.keeper.attest import attest
 from workers.keeper.execute import execute
@@ -60,6 +63,7 @@ TURN: Sequence[Callable[..., Outcome] | str] = (
     batches_submit,
     batches_broadcast,
     batches_confirm,
+    rollbacks_apply,
 )
 #: the part of a turn that needs no chain
 TO_ATTESTED = TURN[: TURN.index(batches_submit)]
@@ -112,7 +116,13 @@ class Network:
     nodes: dict[str, Node]
     outboxes: dict[str, Collected]
     messages: list[Message] = field(default_factory=list)
+    dispatches: list[Dispatch] = field(default_factory=list)
+    revocations: list[Revocation] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
+    #: what keepers did not take on, by code
+    refused: list[str] = field(default_factory=list)
+    #: stamps of messages that no keeper takes on any more
+    revoked: set[str] = field(default_factory=set)
     now: Callable[[], datetime] = get_database_now
     #: a test that writes rows by hand cannot be held to the invariants afterwards
     is_tampered: bool = False
@@ -120,27 +130,72 @@ class Network:
     def stage(self, service: Callable[..., Outcome], **options: Any) -> Outcome:
         """One pass of a stage; what it sends is under way."""
         outcome = service(now=self.now(), limit=options.pop("limit", 100), **options)
-        self.messages.extend(outcome.messages)
+        self.take(outcome)
         return outcome
 
-    def deliver(self, keep: Callable[[Message], bool] = lambda message: True) -> int:
-        """Let the keepers work on every message under way; those that `keep` refuses are lost."""
-        under_way, self.messages = self.messages, []
-        for message in under_way:
-            if keep(message):
-                self.work(message)
-        return len(under_way)
+    def take(self, outcome: Outcome) -> None:
+        """What a pass of a stage asks for is under way; revocations wait for `revoke`."""
+        self.messages.extend(outcome.messages)
+        self.dispatches.extend(outcome.dispatches)
+        self.revocations.extend(outcome.revocations)
 
-    def work(self, message: Message) -> None:
-        """Let one keeper work on one message; what it refuses it does not answer."""
+    def deliver(self, keep: Callable[[Message], bool] = lambda message: True) -> int:
+        """Let the keepers work on every message under way and on what follows it; `keep` says which are lost.
+
+        A link that is lost takes along what follows it. Returns how many messages there were.
+        """
+        count = 0
+        while self.messages:
+            under_way, self.messages = self.messages, []
+            count += len(under_way)
+            for message in under_way:
+                if keep(message):
+                    self.work(message)
+        return count
+
+    def work(self, message: Message) -> tuple[Message, ...]:
+        """Let one keeper work on one message; what follows is under way where something good came out.
+
+        What a keeper refuses it does not answer. Returns what is under way now, each with its receipts.
+        """
         node = self.nodes[message.keeper]
+        if self.revoked.intersection(message.stamps):
+            self.refused.append("revoked")
+            return ()
         try:
-            if message.task == "keeper.execute":
-                execute(node, message.body["assignment"])
-            else:
+            if message.task != "keeper.execute":
                 attest(node, message.body["call"])
-        except DomainError:
-            pass
+                return ()
+            beside = {name: part for name, part in message.body.items() if name != "assignment"}
+            receipts = execute(node, message.body["assignment"], **beside)
+        except DomainError as exc:
+            self.refused.append(exc.code)
+            return ()
+        followers = tuple(
+            replace(follower, body={**follower.body, "receipts": list(receipts)})
+            for follower in (message.following if receipts else ())
+        )
+        self.messages.extend(followers)
+        return followers
+
+    def revoke(self) -> list[AbortReply]:
+        """Revoke and abort what cascades asked for so far; what the keepers said."""
+        revocations, self.revocations = self.revocations, []
+        replies: list[AbortReply] = []
+        for revocation in revocations:
+            self.revoked.update(revocation.stamps)
+            for keeper, attempts in sorted(revocation.aborts.items()):
+                leases = self.nodes[keeper].leases
+                killed = tuple(one for one in attempts if leases.abort(from_wire("task", one[0]), one[1]))
+                reply = AbortReply(
+                    rollback=revocation.rollback,
+                    keeper=keeper,
+                    is_confirmed=True,
+                    milliseconds=0,
+                    killed=killed,
+                )
+                replies.append(reply)
+        return replies
 
     def turn(self, steps: Sequence[Callable[..., Outcome] | str] = TURN) -> None:
         """One pass of every stage, with everything that is sent delivered and recorded at once."""
@@ -167,7 +222,7 @@ class Network:
         """Record answers; return what was refused."""
         items = self.answers(kind) if items is None else items
         outcome, refusals = RECORD[kind](items=items, now=self.now())
-        self.messages.extend(outcome.messages)
+        self.take(outcome)
         self.refusals.extend(refusals)
         return refusals
 
@@ -190,6 +245,7 @@ def deployment_without_chain() -> Iterator[None]:
     try:
         yield
     finally:
+        chain.deployment_file.unlink()
         get_dispatcher_key.cache_clear()
 
 

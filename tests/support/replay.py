@@ -9,6 +9,7 @@ from apps.eventlog.data import ChainFault
 from apps.eventlog.domain.replay import replay, replay_differences
 from apps.eventlog.models import Event, EventedModel
 from apps.eventlog.selectors import chain_verify, events_query
+from apps.rollback.models import LETTER_FIELDS, ROLLBACK_FIELDS, DeadLetter, Rollback
 from apps.settlement.models import BATCH_FIELDS, Batch
 from apps.tasks.models import RUN_FIELDS, TASK_FIELDS, Run, Task
 
@@ -17,6 +18,8 @@ SPINE: Final[Sequence[tuple[type[EventedModel], tuple[str, ...]]]] = (
     (Task, TASK_FIELDS),
     (Round, ROUND_FIELDS),
     (Batch, BATCH_FIELDS),
+    (Rollback, ROLLBACK_FIELDS),
+    (DeadLetter, LETTER_FIELDS),
 )
 
 
@@ -33,7 +36,7 @@ def assert_replay_equals_row(row: EventedModel, fields: Iterable[str]) -> None:
 
 
 def assert_spine_replays() -> None:
-    """The same for every run, task, round and batch there is, in two queries a kind."""
+    """The same for every row of these kinds there is, in two queries a kind."""
     for model, fields in SPINE:
         told: defaultdict[str, list[Any]] = defaultdict(list)
         for event in Event.objects.filter(aggregate_type=model.AGGREGATE).order_by("aggregate_sequence"):

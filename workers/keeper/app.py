@@ -1,18 +1,21 @@
 """The node as a Celery worker: its own app, one queue, a pool of threads.
 
-Tasks: `keeper.execute(assignment)` and `keeper.attest(call)`. Messages are acknowledged as they start and
-results are off: the database asks again where something was lost. `keeper.abort(task, epoch)` is a
-remote-control command, not a task, because it must reach a node whose threads are all busy. Nothing a message
-can hold ends the worker: what is refused is logged with its code.
+Tasks: `keeper.execute(assignment, parents)` and `keeper.attest(call)`. Messages are acknowledged as they
+start and results are off: the database asks again where something was lost. A message may be the head of a
+chain: what this keeper returns goes to the next keeper with what follows, and where nothing good came out
+the chain ends here. `keeper.abort(attempts)` is a remote-control command, not a task, because it must reach a
+node whose threads are all busy. Nothing a message can hold ends the worker: what is refused is logged with
+its code.
 """
 
 import logging
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from celery import Celery, signals
+from celery.exceptions import Ignore
 from celery.worker.control import control_command
 from kombu import Queue
 
@@ -34,10 +37,13 @@ from workers.keeper.leases import Leases
 from workers.keeper.logs import set_up_logging
 from workers.keeper.node import Node
 from workers.keeper.outbox import Outbox
+from workers.keeper.revoked import install_revoked_stamps
 from workers.keeper.rpc import ChainRpc
 from workers.keeper.sandbox.errors import SandboxUnavailable
 
 PREFETCH_MULTIPLIER: Final = 2
+#: how many characters of a returned receipt Flower is told
+RESULT_SHOWN: Final = 64
 EXIT_CONFIG: Final = 2
 _log = logging.getLogger("forekeep.keeper")
 
@@ -125,6 +131,7 @@ def build_app(config: KeeperConfig, address: str) -> Celery:
         task_queues=(Queue(queue),),
         task_default_queue=queue,
         task_acks_late=False,
+        task_publish_retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0.2},
         worker_prefetch_multiplier=PREFETCH_MULTIPLIER,
         worker_send_task_events=True,
         worker_hijack_root_logger=False,
@@ -139,30 +146,52 @@ def build_app(config: KeeperConfig, address: str) -> Celery:
 
 
 def add_tasks(app: Celery, node: Node) -> None:
-    """Register the two tasks and the abort command for this node."""
+    """Register the two tasks and the abort command for this node, and keep revocations within bounds."""
+    revoked = install_revoked_stamps()
 
-    @app.task(name="keeper.execute", bind=True)
-    def execute_task(self: Any, assignment: Any) -> None:
-        """Carry out one assignment."""
-        run_guarded("assignment", self.request, lambda: execute(node, assignment))
+    @app.task(name="keeper.execute", bind=True, resultrepr_maxsize=RESULT_SHOWN)
+    def execute_task(self: Any, receipts: Any = None, *, assignment: Any, parents: Any = ()) -> list[Any]:
+        """Carry out one assignment; its receipt, for the keepers whose tasks follow it."""
+        if revoked.is_revoking(self.request):
+            _log.info("assignment revoked")
+            raise Ignore()
+        done = run_guarded(
+            "assignment",
+            self.request,
+            lambda: execute(node, assignment, parents=parents, receipts=receipts),
+        )
+        if not done and self.request.chain:
+            raise Ignore()
+        return list(done)
 
     @app.task(name="keeper.attest", bind=True)
     def attest_task(self: Any, call: Any) -> None:
         """Judge one round."""
         run_guarded("round", self.request, lambda: attest(node, call))
 
-    @control_command(name="keeper.abort", args=[("task", str), ("epoch", int)], signature="<task> <epoch>")
-    def abort(state: Any, task: str, epoch: int, **_: Any) -> dict[str, bool]:
-        """Stop the work on an attempt of a task, now or when it comes."""
+    @control_command(name="keeper.abort", variadic="attempts", signature="[<task>:<epoch> …]")
+    def abort(state: Any, attempts: Any, **_: Any) -> dict[str, Any]:
+        """Stop the work on attempts of tasks, now or when it comes; those that ran and are killed."""
         del state
-        return {"aborted": node.leases.abort(from_wire("task", task), int(epoch))}
+        return {"killed": abort_attempts(node, attempts)}
 
 
-def run_guarded(what: str, request: Any, work: Callable[[], None]) -> None:
-    """Do the work of one message in its trace; nothing it raises leaves here."""
+def abort_attempts(node: Node, attempts: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Abort attempts given as (task, epoch); return those that were running.
+
+    Raises IdMalformed, TypeError, ValueError before anything is aborted.
+    """
+    named = [(from_wire("task", task), int(epoch), task) for task, epoch in attempts]
+    return [(task, epoch) for task_id, epoch, task in named if node.leases.abort(task_id, epoch)]
+
+
+def run_guarded(
+    what: str, request: Any, work: Callable[[], Sequence[Mapping[str, Any]] | None]
+) -> Sequence[Mapping[str, Any]]:
+    """Do the work of one message in its trace and return what came of it; nothing it raises leaves here."""
     set_current_trace(trace_of_request(request))
     try:
-        work()
+        return work() or ()
     except WorkAborted:
         _log.info(f"{what} aborted")
     except DomainError as exc:
@@ -172,6 +201,7 @@ def run_guarded(what: str, request: Any, work: Callable[[], None]) -> None:
         _log.exception(f"{what} failed unexpectedly")
     finally:
         set_current_trace(None)
+    return ()
 
 
 def trace_of_request(request: Any) -> Trace:

@@ -1,9 +1,10 @@
 """One round's call from the dispatcher's message to the BLS-signed ballot, top to bottom.
 
-Every item is done again from its recorded specification, with the attester's own engine and nothing taken
-over from the performer, and compared: status, output, action, gas, package. The root is built from the
-attester's *own* results; agreeing with all of them means signing the settlement message over that root,
-which is what the hub verifies. A result that failed is never agreed with: nothing of it may settle.
+Every item is done again from its recorded specification, with the attester's own engine, and compared:
+status, parents, output, action, gas, package, statement. Taken over from the performer are its measures and
+its salt alone: they are not to be had a second time. The root is built from the attester's *own* results;
+agreeing with all of them means signing the settlement message over that root, which is what the hub
+verifies. A result that failed is never agreed with: nothing of it may settle.
 """
 
 import time
@@ -20,7 +21,7 @@ from apps.execution.domain.action import Action
 from apps.kernel import bls
 from apps.kernel.eip712 import require_signer
 from apps.kernel.errors import DomainError
-from apps.kernel.hashing import to_hex
+from apps.kernel.hashing import canonical_json, to_hex
 from apps.kernel.ids import to_wire
 from apps.kernel.merkle import merkle_root
 from apps.kernel.settlement_hash import NO_ACTION, proof_of_task, settlement_leaf, settlement_message
@@ -30,14 +31,19 @@ from workers.keeper.errors import (
     BlockUnavailable,
     OwnResult,
     ParametersInvalid,
+    ParentReceiptForged,
+    ParentReceiptMissing,
+    StatementImpossible,
     TaskFailed,
 )
+from workers.keeper.lineage import bodies_of, parents_to_json, require_parents, stand_on
 from workers.keeper.node import Node
 from workers.keeper.outbox import BALLOTS
 from workers.keeper.package import PackageDiffers, require_package
 from workers.keeper.patience import keep_trying
 from workers.keeper.rpc import Simulation
 from workers.keeper.sandbox.data import AbortHandle
+from workers.keeper.statement import compute_public_input
 from workers.keeper.task_spec import read_spec
 from workers.keeper.work import fetch, perform
 
@@ -53,6 +59,8 @@ class Judged:
     result: Mapping[str, Any]
     output_hash: bytes = _NOTHING
     action: Action | None = None
+    circuit: int = 0
+    statement: str | None = None
     reason: str = ""
 
 
@@ -131,13 +139,30 @@ def _judge_item(node: Node, item: Mapping[str, Any], handle: AbortHandle, until:
         spec = read_spec(assignment.spec, task=task, chain_id=node.domain.chain_id)
     except ParametersInvalid:
         return replace(judged, reason="status_differs")
-    performed = perform(node, spec, handle, until=until)
+    try:
+        parents = require_parents(spec.awaits, bodies_of(item.get("parents")), domain=node.domain)
+    except (ParentReceiptMissing, ParentReceiptForged):
+        return replace(judged, reason="lineage_broken")
+    claimed = canonical_json(receipt.result.get("parents") or {})
+    if claimed != canonical_json(parents_to_json(parents)):
+        return replace(judged, reason="lineage_broken")
+    performed = perform(node, stand_on(spec, parents), handle, until=until)
     if performed.error_code is not None:
         return replace(judged, reason="status_differs")
 
     output_cid = keep_trying(lambda: node.store.put(performed.output), until=until, stopping=node.stopping)
     judged = replace(judged, output_hash=cid_digest(output_cid), action=performed.action)
+    if spec.circuit is not None:
+        judged = replace(judged, circuit=spec.circuit, statement=_state(judged))
     return replace(judged, reason=_difference(node, judged, output_cid, until))
+
+
+def _state(own: Judged) -> str | None:
+    """The statement of its own output with the performer's measures and salt; None where there is none."""
+    try:
+        return compute_public_input(own.assignment, {**own.result, "output_hash": to_hex(own.output_hash)})
+    except StatementImpossible:
+        return None
 
 
 def _difference(node: Node, own: Judged, output_cid: str, until: float) -> str:
@@ -156,7 +181,8 @@ def _difference(node: Node, own: Judged, output_cid: str, until: float) -> str:
         return failure.code
     except DomainError:
         return PackageDiffers.code
-    return ""
+    is_stated = own.statement is not None or not own.circuit
+    return "" if is_stated and result.get("statement") == own.statement else "statement_differs"
 
 
 def _judge_calls(node: Node, judged: Sequence[Judged], until: float) -> tuple[Judged, ...]:
@@ -230,6 +256,8 @@ def _leaf(item: Judged) -> bytes:
         output_hash=item.output_hash,
         package_digest=_package_digest(item.result),
         action=_action_hash(item),
+        circuit=item.circuit,
+        statement=int(item.statement or "0x0", 16),
     )
     return settlement_leaf(item.assignment.task_id.int, proof)
 

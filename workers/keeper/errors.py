@@ -26,6 +26,27 @@ class OwnResult(Conflict):
     title = "A keeper does not attest its own result"
 
 
+class ParentReceiptMissing(Conflict):
+    """No receipt of a success came of exactly the attempt a step awaits. Fields: step, reason."""
+
+    code = "parent_receipt_missing"
+    title = "A parent's receipt is missing"
+
+
+class ParentReceiptForged(Forbidden):
+    """A receipt of an awaited attempt that is not its keeper's word, or contradicts itself. Fields: step."""
+
+    code = "parent_receipt_forged"
+    title = "A parent's receipt is forged"
+
+
+class StatementImpossible(Invalid):
+    """The circuit asked for cannot take this run, or the result lacks what it binds. Fields: reason."""
+
+    code = "statement_impossible"
+    title = "No statement can be made of the result"
+
+
 class ParametersInvalid(Invalid):
     """A specification this node cannot carry out. Fields: reason; pointer into the specification."""
 

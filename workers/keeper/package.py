@@ -1,9 +1,10 @@
 """The package of one result: task, action, proof and signature under one CID.
 
 Canonical JSON with four members: `task` (the lease and its whole specification), `action` (the performer's
-action data: what came out, what is to be called, what it cost), `proof` (the hashes that bind
-specification, output and action), `signature` (the performer's, EIP-712, over the other three). Whoever has
-the package can check the result without asking anybody.
+action data: what came out and of which parents' outputs, what is to be called, what it cost, the statement
+that is proved of it), `proof` (the hashes that bind specification, output and action), `signature` (the
+performer's, EIP-712, over the other three). Whoever has the package can check the result without asking
+anybody.
 """
 
 import json
@@ -34,6 +35,9 @@ _ACTION_MEMBERS: Final = (
     "peak_memory_bytes",
     "started_at",
     "finished_at",
+    "parents",
+    "salt",
+    "statement",
 )
 
 

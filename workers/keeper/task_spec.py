@@ -8,7 +8,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
+from apps.kernel.errors import Invalid
+from apps.kernel.ids import from_wire
+from apps.proofs.domain.statement import SIZES
 from workers.keeper.errors import ParametersInvalid
 
 LANGUAGES: Final = ("python",)
@@ -18,12 +22,33 @@ MEMORY_MIN_MB: Final = 64
 MEMORY_MAX_MB: Final = 512
 MAX_INPUTS: Final = 32
 MAX_PARENTS: Final = 64
+PARENT_KINDS: Final = ("data", "order")
 _INPUT_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+_ADDRESS: Final = re.compile(r"0x[0-9a-f]{40}")
+_LEASE: Final = re.compile(r"[0-9a-f]{32}")
+_AWAITED_MEMBERS: Final = frozenset({"task", "epoch", "lease", "keeper", "kind"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Awaited:
+    """One attempt of a parent that must have succeeded first; the script reads its output where `is_data`."""
+
+    step: str
+    task: str
+    task_id: UUID
+    epoch: int
+    lease: UUID
+    keeper: str
+    is_data: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSpec:
-    """What one task asks for. `raw` is the specification as it was signed."""
+    """What one task asks for. `raw` is the specification as it was signed.
+
+    `parents` are outputs known when it was signed, `awaits` the parents that were under way then; no step
+    is in both. `circuit` is the circuit that proves the task's statement, None where no proof is asked for.
+    """
 
     raw: Mapping[str, Any]
     task: str
@@ -32,6 +57,8 @@ class TaskSpec:
     inputs: Mapping[str, str]
     params: Any
     parents: Mapping[str, str]
+    awaits: Mapping[str, Awaited]
+    circuit: int | None
     argument_values: list[Any]
     deadline_seconds: float
     cpu_seconds: float
@@ -52,6 +79,7 @@ def read_spec(spec: Mapping[str, Any], *, task: str, chain_id: int) -> TaskSpec:
     if script is None and arguments.get("kind") == "dynamic":
         raise _refused("/arguments/kind", "dynamic arguments need a script")
 
+    parents = _names(spec, "parents", MAX_PARENTS, None)
     deadline = _limit(spec, "deadline_seconds", DEADLINE_MAX_SECONDS, DEADLINE_MAX_SECONDS)
     return TaskSpec(
         raw=spec,
@@ -60,7 +88,9 @@ def read_spec(spec: Mapping[str, Any], *, task: str, chain_id: int) -> TaskSpec:
         script_cid=None if script is None else _text(script.get("cid"), "/script/cid"),
         inputs=_names(spec, "inputs", MAX_INPUTS, _INPUT_NAME),
         params=spec.get("params"),
-        parents=_names(spec, "parents", MAX_PARENTS, None),
+        parents=parents,
+        awaits=_awaits(spec, task, parents),
+        circuit=_circuit(spec),
         argument_values=_values(arguments),
         deadline_seconds=deadline,
         cpu_seconds=_limit(spec, "cpu_seconds", deadline, DEADLINE_MAX_SECONDS),
@@ -94,6 +124,62 @@ def _names(
         if form is not None and not form.fullmatch(name):
             raise _refused(f"/{member}/{name}", "not a plain file name")
     return found
+
+
+def _awaits(spec: Mapping[str, Any], task: str, parents: Mapping[str, str]) -> Mapping[str, Awaited]:
+    found = _mapping_or_none(spec, "awaits") or {}
+    if len(found) + len(parents) > MAX_PARENTS:
+        raise _refused("/awaits", f"at most {MAX_PARENTS} parents are taken")
+    awaits = {step: _awaited(step, found[step]) for step in sorted(found)}
+    tasks = {each.task_id for each in awaits.values()}
+    if len(tasks) < len(awaits) or any(each.task == task for each in awaits.values()):
+        raise _refused("/awaits", "each step awaits another task, and none its own")
+    for step in awaits:
+        if step in parents:
+            raise _refused(f"/awaits/{step}", "its output is among the parents")
+    return awaits
+
+
+def _awaited(step: str, given: Any) -> Awaited:
+    pointer = f"/awaits/{_text(step, '/awaits')}"
+    if not isinstance(given, Mapping) or given.keys() != _AWAITED_MEMBERS:
+        raise _refused(pointer, f"an object with {', '.join(sorted(_AWAITED_MEMBERS))} is expected")
+    if given["kind"] not in PARENT_KINDS:
+        raise _refused(f"{pointer}/kind", f"one of {', '.join(PARENT_KINDS)} is expected")
+    epoch = given["epoch"]
+    if isinstance(epoch, bool) or not isinstance(epoch, int) or not 1 <= epoch < 1 << 63:
+        raise _refused(f"{pointer}/epoch", "a number from 1 is expected")
+    task = _text(given["task"], f"{pointer}/task")
+    try:
+        task_id = from_wire("task", task)
+    except Invalid:
+        raise _refused(f"{pointer}/task", "a task's id is expected") from None
+    return Awaited(
+        step=step,
+        task=task,
+        task_id=task_id,
+        epoch=epoch,
+        lease=UUID(hex=_matching(given["lease"], _LEASE, f"{pointer}/lease")),
+        keeper=_matching(given["keeper"], _ADDRESS, f"{pointer}/keeper"),
+        is_data=given["kind"] == "data",
+    )
+
+
+def _matching(value: Any, form: "re.Pattern[str]", pointer: str) -> str:
+    text = _text(value, pointer)
+    if not form.fullmatch(text):
+        raise _refused(pointer, "not of the expected form")
+    return text
+
+
+def _circuit(spec: Mapping[str, Any]) -> int | None:
+    proof = _mapping_or_none(spec, "proof")
+    if proof is None:
+        return None
+    circuit = proof.get("circuit")
+    if not isinstance(circuit, int) or circuit not in SIZES or proof.keys() != {"circuit"}:
+        raise _refused("/proof/circuit", f"one of {', '.join(map(str, SIZES))} is expected")
+    return circuit
 
 
 def _values(arguments: Mapping[str, Any]) -> list[Any]:

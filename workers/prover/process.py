@@ -28,9 +28,8 @@ class ProverProcess:
         self._environ = {
             **os.environ,
             "PYTHONPATH": str(_ROOT),
-            "PROVER_SOCKET": str(socket),
-            "PROVER_KEYS": str(keys),
-            "PROVER_PARENT": str(os.getpid()),
+            "FOREKEEP_PROOFS_SOCKET": str(socket),
+            "FOREKEEP_PROOFS_KEYS_FOLDER": str(keys),
             **(environ or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
@@ -47,7 +46,7 @@ class ProverProcess:
 
         Raises ProverUnavailable, also where another one has the socket.
         """
-        command = [sys.executable, "-m", "workers.prover"]
+        command = [sys.executable, "-m", "workers.prover", "--parent", str(os.getpid())]
         self._process = subprocess.Popen(
             command, cwd=_ROOT, env=self._environ, stdin=subprocess.DEVNULL, start_new_session=True
         )

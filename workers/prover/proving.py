@@ -6,6 +6,7 @@ proves, verifies what it made, and says what went wrong otherwise: also where th
 
 import contextlib
 import ctypes
+import fcntl
 import gc
 import os
 import signal
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from apps.kernel.errors import DomainError
@@ -75,14 +77,20 @@ def start_proving(
     proving_key: ProvingKey,
     verifying_key: VerifyingKey,
     *,
+    lane: Path,
     close_inherited: Callable[[], None],
 ) -> Proving:
-    """Fork a process that makes this proof; `close_inherited` closes the server's sockets in it."""
+    """Fork a process that makes this proof; `close_inherited` closes the server's sockets in it.
+
+    Processes of one lane (a file) compute one after the other, in the order they came.
+    """
     ours, theirs = socket.socketpair()
     server = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _be_child(server, ours, theirs, close_inherited, lambda: _make(request, proving_key, verifying_key))
+        _be_child(
+            server, ours, theirs, close_inherited, lambda: _make(request, proving_key, verifying_key, lane)
+        )
     theirs.close()
     with contextlib.suppress(PermissionError, ProcessLookupError):  # the child was faster, or is gone
         os.setpgid(pid, pid)
@@ -97,14 +105,19 @@ def tie_to(parent: int, number: int) -> bool:
     return os.getppid() == parent
 
 
-def _make(request: ProofRequest, key: ProvingKey, verifying_key: VerifyingKey) -> Mapping[str, Any]:
-    started_at = time.monotonic()
-    run = evaluate(request.witness)
-    proof = prove(key, run)
-    public_input = int(run.assignment[1])
-    if not verify(verifying_key, [public_input], proof):
-        raise ProofFailed(reason="the proof does not verify: the keys do not belong together")
-    wall_seconds = time.monotonic() - started_at
+def _make(
+    request: ProofRequest, key: ProvingKey, verifying_key: VerifyingKey, lane: Path
+) -> Mapping[str, Any]:
+    with lane.open("wb") as file:
+        # a lock ends with its process, however that ends
+        fcntl.flock(file, fcntl.LOCK_EX)
+        started_at = time.monotonic()
+        run = evaluate(request.witness)
+        proof = prove(key, run)
+        public_input = int(run.assignment[1])
+        if not verify(verifying_key, [public_input], proof):
+            raise ProofFailed(reason="the proof does not verify: the keys do not belong together")
+        wall_seconds = time.monotonic() - started_at
     if request.delay_seconds > 0:
         time.sleep(request.delay_seconds)
     return {

@@ -1,9 +1,9 @@
 """The prover's one loop: takes requests from a Unix socket, forks a process per proof, kills what is late.
 
-At most `slots` proofs are made at once, the others wait in the order they came; none is dropped, but a
-queue at its bound refuses new ones. A request's time counts from its arrival. It ends early where it is
-cancelled, or where everybody who waits for it has hung up. The loop is single-threaded, so that forking
-is safe; a proof never runs in it.
+At most `generations` proofs are under way at once, of which as many compute as there are cores; the others
+wait in the order they came. None is dropped, but a queue at its bound refuses new ones. A request's time
+counts from its arrival. It ends early where it is cancelled, or where everybody who waits for it has hung
+up. The loop is single-threaded, so that forking is safe; a proof never runs in it.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from typing import Any, Final
 from apps.kernel.errors import DomainError
 from apps.proofs.data import ProofRequest, witness_from_json
 from apps.proofs.errors import ProofCancelled, ProofTimedOut, ProverUnavailable
-from workers.prover.config import ProverConfig
+from project.env import Proofs
 from workers.prover.keyring import KeyRing
 from workers.prover.proving import Proving, start_proving
 from workers.prover.wire import FrameBroken, FrameReader, answer_of, encode_frame
@@ -52,13 +52,17 @@ class Job:
 class ProverServer:
     """Open until `run` returns; everything in it belongs to the one thread that runs it."""
 
-    def __init__(self, config: ProverConfig) -> None:
+    def __init__(self, config: Proofs) -> None:
         self._config = config
-        self._keys = KeyRing(config.keys)
+        self._keys = KeyRing(config.keys_folder)
         self._jobs: dict[str, Job] = {}
         self._readers: dict[socket.socket, FrameReader] = {}
         self._selector = selectors.DefaultSelector()
         self._is_stopping = False
+        self._started = 0
+        folder, name = config.socket.parent, config.socket.name
+        #: one per core: so many compute at once, and the first are not slowed down by those behind them
+        self._lanes = [folder / f"{name}.lane-{n}" for n in range(os.cpu_count() or 1)]
         self._wake, self._woken = socket.socketpair()
         self._listener = _listen(config)
         self._on(self._listener, self._accept)
@@ -70,7 +74,7 @@ class ProverServer:
         signal.set_wakeup_fd(self._wake.fileno())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        for size in self._config.sizes:
+        for size in self._config.circuit_sizes:
             self._want(size)
         try:
             while not self._is_stopping:
@@ -110,7 +114,7 @@ class ProverServer:
             _log.error("no proving key yet: %s steps, %s", size, exc.code)
 
     def _start_waiting(self) -> None:
-        free = self._config.slots - sum(job.proving is not None for job in self._jobs.values())
+        free = self._config.generations - sum(job.proving is not None for job in self._jobs.values())
         for job in [job for job in self._jobs.values() if job.proving is None]:
             if free <= 0:
                 return
@@ -123,8 +127,13 @@ class ProverServer:
             if keys is None:
                 return False
             job.proving = start_proving(
-                job.request, keys.proving, keys.verifying, close_inherited=self._close_inherited
+                job.request,
+                keys.proving,
+                keys.verifying,
+                lane=self._lanes[self._started % len(self._lanes)],
+                close_inherited=self._close_inherited,
             )
+            self._started += 1
         except DomainError as exc:
             self._end(job, answer_of(exc))
             return False
@@ -206,7 +215,7 @@ class ProverServer:
         if not _HANDLE.fullmatch(handle):
             raise ProverUnavailable(reason="a handle is 1 to 128 letters, digits and -_.:/")
         if handle not in self._jobs:
-            if len(self._jobs) >= self._config.waiting_max + self._config.slots:
+            if len(self._jobs) >= self._config.prover_waiting_max + self._config.generations:
                 raise ProverUnavailable(reason="too many proofs wait already")
             request = ProofRequest(
                 handle=handle,
@@ -256,7 +265,8 @@ class ProverServer:
         for job in list(self._jobs.values()):
             self._end(job, answer_of(ProverUnavailable(reason="the prover stops")))
         signal.set_wakeup_fd(-1)
-        self._config.socket.unlink(missing_ok=True)
+        for path in (self._config.socket, *self._lanes):
+            path.unlink(missing_ok=True)
         self._close_inherited()
 
 
@@ -266,7 +276,7 @@ def _seconds(value: object) -> float:
     return float(value)
 
 
-def _listen(config: ProverConfig) -> socket.socket:
+def _listen(config: Proofs) -> socket.socket:
     """The socket, for this user only; one that a dead server left is replaced."""
     config.socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if config.socket.exists() and stat.S_ISSOCK(config.socket.stat().st_mode):

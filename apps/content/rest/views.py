@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpResponse
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers, status
 from rest_framework.exceptions import UnsupportedMediaType
 from rest_framework.request import Request
@@ -33,6 +33,14 @@ class ContentUpload(APIView):
         operation_id="content_create",
         request={"application/octet-stream": bytes},
         responses={201: ContentOut},
+        examples=[
+            OpenApiExample(
+                "A table",
+                value="day,price\n2026-11-26,412.7\n",
+                media_type="application/octet-stream",
+                request_only=True,
+            )
+        ],
     )
     def post(self, request: Request) -> Response:
         """Store the body as it is (at most 8 MiB) and answer its CID; again gives the same answer."""

@@ -52,6 +52,11 @@ def _canonical(value: dict[str, Any]) -> bytes:
     They differ for keys beyond ASCII (order) and for small fractions (exponents); those go the long way.
     """
     text = _encode(value)
-    if text.isascii() and not _PYTHON_NUMBER.search(text):
+    if text.isascii() and not _has_exponent(text):
         return text.encode()
     return canonical_json(value)
+
+
+def _has_exponent(text: str) -> bool:
+    """Python signs every exponent it writes: without one there is nothing to look for."""
+    return ("e-" in text or "e+" in text) and _PYTHON_NUMBER.search(text) is not None

@@ -25,7 +25,9 @@ from apps.execution.errors import (
     ReceiptInvalid,
 )
 from apps.kernel.errors import DomainError
-from apps.kernel.hashing import from_hex
+from apps.kernel.hashing import from_hex, to_hex
+from apps.kernel.ids import from_wire
+from apps.speculation.domain.lineage import Ground
 from apps.tasks.data import TaskStatus
 
 _MEASURES: Final = ("compute_units", "cpu_ms", "wall_ms", "peak_memory_bytes", "gas_used")
@@ -38,12 +40,17 @@ RESULT_MEMBERS: Final = (
     "package_cid",
     "action",
     "simulated_block",
+    "parents",
+    "salt",
+    "statement",
     *_MEASURES,
     *_TIMES,
 )
+_PARENT_MEMBERS: Final = frozenset({"task", "epoch", "output_cid", "output_hash"})
 _AT_WORK: Final = (TaskStatus.SCHEDULED, TaskStatus.EXECUTING)
 _MAX_COUNT: Final = 1 << 53
 _CODE: Final = re.compile(r"[a-z0-9_]{1,64}")
+_WORD: Final = re.compile(r"0x[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +124,25 @@ def require_sound_result(result: Mapping[str, Any], spec: Mapping[str, Any]) -> 
     if from_hex(result.get("output_hash", ""), length=32) != cid_digest(result["output_cid"]):
         raise OutputHashMismatch(output_cid=result["output_cid"], output_hash=result["output_hash"])
     _require_sound_action(result.get("action"), spec["action"])
+    _require_sound_parents(result.get("parents") or {}, spec.get("awaits") or {})
+    _require_sound_statement(result, spec.get("proof"))
+
+
+def parents_of(result: Mapping[str, Any]) -> dict[UUID, Ground]:
+    """What a sound result says it was made from: each awaited parent's attempt and the hash of its output.
+
+    `require_lineage` compares it with what is recorded of those parents.
+    """
+    return {
+        from_wire("task", each["task"]): Ground(epoch=each["epoch"], output_hash=each["output_hash"])
+        for each in (result.get("parents") or {}).values()
+    }
+
+
+def statement_of(result: Mapping[str, Any], spec: Mapping[str, Any]) -> tuple[int, int]:
+    """Circuit and public input of the proof a sound result is to have; (0, 0) where none is asked for."""
+    proof = spec.get("proof")
+    return (proof["circuit"], int(result["statement"], 16)) if proof else (0, 0)
 
 
 def _require_sound_action(action: Any, wanted: Mapping[str, Any] | None) -> None:
@@ -128,6 +154,32 @@ def _require_sound_action(action: Any, wanted: Mapping[str, Any] | None) -> None
         raise ReceiptInvalid(reason="another action than the task's")
     if len(from_hex(action.get("call_data", ""))) > CALL_DATA_MAX_BYTES:
         raise ReceiptInvalid(reason=f"call data longer than {CALL_DATA_MAX_BYTES} bytes")
+
+
+def _require_sound_parents(parents: Any, awaits: Mapping[str, Mapping[str, Any]]) -> None:
+    """Exactly what was awaited, each with an output whose hash is its CID's digest."""
+    if not isinstance(parents, dict) or parents.keys() != awaits.keys():
+        raise ReceiptInvalid(reason="other parents than were awaited")
+    for step, parent in parents.items():
+        if not isinstance(parent, dict) or parent.keys() != _PARENT_MEMBERS:
+            raise ReceiptInvalid(reason=f"parent {step} is not named by its attempt and output")
+        _require_count(f"parent {step}'s epoch", parent["epoch"])
+        if (parent["task"], parent["epoch"]) != (awaits[step]["task"], awaits[step]["epoch"]):
+            raise ReceiptInvalid(reason=f"parent {step} is another attempt")
+        if not isinstance(parent["output_cid"], str):
+            raise ReceiptInvalid(reason=f"parent {step} has no output")
+        if parent["output_hash"] != to_hex(cid_digest(parent["output_cid"])):
+            raise OutputHashMismatch(output_cid=parent["output_cid"], output_hash=parent["output_hash"])
+
+
+def _require_sound_statement(result: Mapping[str, Any], proof: Mapping[str, Any] | None) -> None:
+    """A salt and a statement of 32 bytes each where a proof is asked for, and neither where none is."""
+    for name in ("salt", "statement"):
+        value = result.get(name)
+        if not proof and value is not None:
+            raise ReceiptInvalid(reason=f"a {name} where no proof is asked for")
+        if proof and not (isinstance(value, str) and _WORD.fullmatch(value)):
+            raise ReceiptInvalid(reason=f"{name} is 32 bytes in lower-case hex")
 
 
 def _require_count(name: str, value: Any) -> None:

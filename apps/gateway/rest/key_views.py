@@ -1,8 +1,8 @@
 """/keys: issue, list and revoke API keys. A secret is in the answer that issues it and nowhere else."""
 
-from typing import Any
+from typing import Any, Final
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers, status
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
@@ -70,6 +70,15 @@ class KeyIn(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
 
 
+_NEW: Final = [
+    OpenApiExample(
+        "A key that may run jobs and look at what came of them",
+        value={"name": "nightly", "scopes": ["jobs:read", "runs:read", "runs:write"]},
+        request_only=True,
+    )
+]
+
+
 class KeyList(Idempotent, GenericAPIView[ApiKey]):
     """The keys of the caller's projects."""
 
@@ -87,7 +96,11 @@ class KeyList(Idempotent, GenericAPIView[ApiKey]):
         return self.get_paginated_response(KeyOut(page, many=True).data)
 
     @extend_schema(
-        operation_id="keys_create", request=KeyIn, responses={201: IssuedKeyOut}, parameters=[PROJECT]
+        operation_id="keys_create",
+        request=KeyIn,
+        responses={201: IssuedKeyOut},
+        parameters=[PROJECT],
+        examples=_NEW,
     )
     def post(self, request: Request) -> Response:
         """Issue a key that holds at most what the caller does."""

@@ -6,7 +6,7 @@ expiry, or beyond its number of fires.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -81,6 +81,15 @@ def due_by_hand(job: Due, now: datetime, request_id: UUID) -> Fires:
         completed=completed,
         counted=1 if is_counted else 0,
     )
+
+
+def refused(job: Due, fires: Fires, now: datetime) -> Fires:
+    """Where a job stands whose ticks cannot be paid: they are lost, but use up none of its fires."""
+    following, completed = fires.next_fire_at, False
+    if following is None and job.schedule is not None:
+        following = next_fire(job.schedule, now)
+        completed = following is None
+    return replace(fires, next_fire_at=before_expiry(job, following), completed=completed, counted=0)
 
 
 def first_fire(job: Due, now: datetime) -> datetime | None:

@@ -15,11 +15,13 @@ from apps.content.errors import CidInvalid
 from apps.jobs.domain.abi import canonical_entry, check_arguments, entry_of_function, parameter_count
 from apps.jobs.domain.graph import check_graph
 from apps.jobs.domain.reading import Reading, is_clean, numbered, placed, require_plain
+from apps.jobs.domain.scripts import require_program
 from apps.jobs.domain.timing import read_fires, read_instant, read_missed, read_trigger
 from apps.jobs.domain.values import (
     Action,
     Arguments,
     ArgumentsKind,
+    Drill,
     EdgeKind,
     JobDefinition,
     Language,
@@ -39,6 +41,7 @@ from apps.jobs.errors import (
     ChainUnknown,
     CpuInvalid,
     DeadlineInvalid,
+    DrillInvalid,
     DuplicateEdge,
     EdgeUnknown,
     FieldInvalid,
@@ -52,14 +55,16 @@ from apps.jobs.errors import (
     ScriptTooLarge,
     StepEmpty,
     StepKeyInvalid,
+    TooManyReads,
     TooManySteps,
     ValueInvalid,
 )
 from apps.kernel.abi import AbiInvalid, checksum_address, compute_signature, is_address
 from apps.kernel.hashing import canonical_json
+from apps.kernel.speculation import choice_from_json
 
 STEP_FIELDS: Final = frozenset(
-    {"parents", "script", "script_source", "inputs", "params", "arguments", "action", "limits"}
+    {"parents", "script", "script_source", "inputs", "params", "arguments", "action", "limits", "drill"}
 )
 JOB_FIELDS: Final = frozenset(
     {
@@ -71,11 +76,11 @@ JOB_FIELDS: Final = frozenset(
         "recurring",
         "max_fires",
         "expires_at",
+        "speculation",
         "steps",
     }
 )
 MAX_STEPS: Final = 1_000
-MAX_DEPTH: Final = 20
 MAX_PARENTS: Final = 64
 MAX_INPUTS: Final = 32
 DEADLINE_MAX_SECONDS: Final = 60
@@ -83,6 +88,8 @@ MEMORY_MIN_MB: Final = 64
 MEMORY_MAX_MB: Final = 512
 GAS_LIMIT_MIN: Final = 21_000
 GAS_LIMIT_MAX: Final = 5_000_000
+#: an attempt is left after them
+DRILLED_MAX: Final = 2
 
 _STEP_KEY: Final = re.compile(r"^[a-z][a-z0-9_-]{0,63}$", re.ASCII)
 _INPUT_NAME: Final = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$", re.ASCII)
@@ -91,7 +98,10 @@ _DIGITS: Final = re.compile(r"^[0-9]{1,78}$", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """What a deployment allows. `chain_ids` None means that any chain is taken."""
+    """What a deployment allows. `chain_ids` None means that any chain is taken.
+
+    `read_max` is how many inputs and data parents of one step a proof can bind, None without proofs.
+    """
 
     chain_ids: Collection[int] | None = None
     script_max_bytes: int = 262_144
@@ -99,6 +109,7 @@ class Bounds:
     deadline_seconds: int = 30
     memory_mb: int = 256
     gas_limit: int = 200_000
+    read_max: int | None = None
 
 
 def definition_from_json(value: Any, bounds: Bounds = Bounds()) -> JobDefinition:
@@ -123,6 +134,7 @@ def definition_from_json(value: Any, bounds: Bounds = Bounds()) -> JobDefinition
         recurring=recurring,
         max_fires=max_fires,
         expires_at=read_instant(reading, "expires_at"),
+        speculation=choice_from_json(reading.get("speculation"), "/speculation"),
         sources=sources,
     )
 
@@ -131,7 +143,7 @@ def _read_steps(reading: Reading, bounds: Bounds, sources: dict[str, bytes]) -> 
     if not reading.has("steps"):
         alone = {name: reading.value[name] for name in STEP_FIELDS & set(reading.value)}
         steps: tuple[StepDefinition, ...] = (_read_step({"key": "main", **alone}, "", bounds, sources),)
-        check_graph(steps, max_depth=MAX_DEPTH, pointer="")
+        check_graph(steps, pointer="")
         return steps
 
     for name in sorted(STEP_FIELDS & set(reading.value)):
@@ -142,7 +154,7 @@ def _read_steps(reading: Reading, bounds: Bounds, sources: dict[str, bytes]) -> 
     if len(given) > MAX_STEPS:
         raise TooManySteps(pointer="/steps", steps=len(given), limit=MAX_STEPS)
     steps = tuple(_read_step(step, where, bounds, sources) for where, step in numbered(given, "/steps"))
-    check_graph(steps, max_depth=MAX_DEPTH)
+    check_graph(steps)
     return steps
 
 
@@ -154,6 +166,7 @@ def _read_step(value: Any, pointer: str, bounds: Bounds, sources: dict[str, byte
     parents = _read_parents(reading)
     script = _read_script(reading, bounds, sources)
     inputs = _read_inputs(reading)
+    _require_provable(reading, parents, inputs, bounds)
     params = _read_params(reading, bounds)
     action = _read_action(reading, bounds)
     if script is None and action is None:
@@ -168,6 +181,7 @@ def _read_step(value: Any, pointer: str, bounds: Bounds, sources: dict[str, byte
         arguments=_read_arguments(reading, script, action),
         action=action,
         limits=_read_limits(reading, bounds),
+        drill=_read_drill(reading),
     )
 
 
@@ -204,7 +218,9 @@ def _read_script(reading: Reading, bounds: Bounds, sources: dict[str, bytes]) ->
     if len(data) > bounds.script_max_bytes:
         raise ScriptTooLarge(pointer=where, size_bytes=len(data), limit_bytes=bounds.script_max_bytes)
     cid = cid_of(data)
-    sources[cid] = data
+    if cid not in sources:
+        require_program(source, where)
+        sources[cid] = data
     return Script(cid=cid)
 
 
@@ -220,6 +236,21 @@ def _read_inputs(reading: Reading) -> dict[str, str]:
         if not isinstance(name, str) or not _INPUT_NAME.match(name):
             raise InputNameInvalid(pointer=inputs.at(str(name)[:128]), given=str(name)[:128])
     return {name: _require_cid(given[name], inputs.at(name)) for name in sorted(given)}
+
+
+def _require_provable(
+    reading: Reading, parents: tuple[Parent, ...], inputs: Mapping[str, str], bounds: Bounds
+) -> None:
+    """Raise TooManyReads, at the field that goes beyond, where no proof could bind all the step reads."""
+    reads = len(inputs) + sum(parent.kind is EdgeKind.DATA for parent in parents)
+    if bounds.read_max is not None and reads > bounds.read_max:
+        field = "inputs" if len(inputs) > bounds.read_max else "parents"
+        raise TooManyReads(
+            pointer=reading.at(field),
+            reason="inputs and data parents are bound by the step's proof",
+            reads=reads,
+            limit=bounds.read_max,
+        )
 
 
 def _read_params(reading: Reading, bounds: Bounds) -> Any:
@@ -300,6 +331,14 @@ def _read_limits(reading: Reading, bounds: Bounds) -> Limits:
     memory = given.number("memory_mb", bounds.memory_mb, MemoryInvalid, low=MEMORY_MIN_MB, high=MEMORY_MAX_MB)
     cpu = given.number("cpu_seconds", deadline, CpuInvalid, low=1, high=deadline)
     return Limits(deadline_seconds=deadline, memory_mb=memory, cpu_seconds=cpu)
+
+
+def _read_drill(reading: Reading) -> Drill | None:
+    if not reading.has("drill"):
+        return None
+    drill = Reading(reading.value["drill"], reading.at("drill"), {"reject_proof"})
+    count = drill.number("reject_proof", 0, DrillInvalid, low=0, high=DRILLED_MAX)
+    return Drill(reject_proof=count) if count else None
 
 
 def _require_cid(value: Any, pointer: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from apps.jobs.domain.instants import format_instant
 from apps.kernel.hashing import canonical_json, sha256
+from apps.kernel.speculation import Choice
 
 #: the version of the stored form of a definition
 FORMAT: Final = 1
@@ -182,6 +183,21 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drill:
+    """A failure on purpose, so that a rollback can be seen.
+
+    The proofs of the step's first `reject_proof` attempts are damaged after they were made and verified,
+    so that the chain rejects them: each costs the keeper a share of its bond, and the attempt is lost.
+    """
+
+    reject_proof: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The stored form."""
+        return {"reject_proof": self.reject_proof}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepDefinition:
     """One step: what runs, on what, after what, and what it calls."""
 
@@ -193,6 +209,7 @@ class StepDefinition:
     arguments: Arguments = Arguments()
     action: Action | None = None
     limits: Limits = Limits()
+    drill: Drill | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The stored form."""
@@ -205,12 +222,17 @@ class StepDefinition:
             "arguments": self.arguments.to_json(),
             "action": self.action.to_json() if self.action else None,
             "limits": self.limits.to_json(),
+            "drill": self.drill.to_json() if self.drill else None,
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobDefinition:
-    """Everything a person says about a job. `sources` are inline scripts by the CID they will have."""
+    """Everything a person says about a job. `sources` are inline scripts by the CID they will have.
+
+    How far it may run ahead (`speculation`) says nothing of what is computed, so that the steps' hash
+    leaves it out.
+    """
 
     name: str
     trigger_kind: TriggerKind
@@ -221,6 +243,7 @@ class JobDefinition:
     recurring: bool = True
     max_fires: int | None = None
     expires_at: datetime | None = None
+    speculation: Choice = field(default_factory=Choice)
     sources: Mapping[str, bytes] = field(default_factory=dict, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -234,6 +257,7 @@ class JobDefinition:
             "recurring": self.recurring,
             "max_fires": self.max_fires,
             "expires_at": format_instant(self.expires_at) if self.expires_at else None,
+            "speculation": self.speculation.to_json(),
             "steps": [step.to_json() for step in self.steps],
         }
 
@@ -280,3 +304,12 @@ class Fires:
     completed: bool
     skipped: Skipped | None = None
     counted: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a job's ticks opened no run: a stable code, what they cost and what there was (units)."""
+
+    reason: str
+    needed_units: int
+    available_units: int

@@ -4,6 +4,8 @@ from typing import Any, Final
 
 from drf_spectacular.utils import OpenApiExample
 
+from apps.gateway.rest.speculation import CUSTOM, OFF
+
 _TARGET: Final = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed"
 _CID: Final = "bafkreigsq65x7hivvpofw3uyknrghakxis3o6ioi6pedt7cdjstq3dx6te"
 
@@ -33,15 +35,45 @@ PIPELINE: Final[dict[str, Any]] = {
     ],
 }
 
+_PRINT_PARENT: Final = "import json, sys\nprint(json.dumps(json.load(sys.stdin)['parents']))"
+AHEAD: Final[dict[str, Any]] = {
+    "name": "Ahead",
+    "trigger_kind": "manual",
+    "speculation": CUSTOM,
+    "steps": [
+        {"key": "load", "script_source": "print('{\"rows\": 3}')"},
+        {"key": "mean", "parents": ["load"], "script_source": _PRINT_PARENT},
+        {"key": "most", "parents": ["load"], "script_source": _PRINT_PARENT},
+        {"key": "report", "parents": ["mean", "most"], "script_source": _PRINT_PARENT},
+    ],
+}
+
+DRILL: Final[dict[str, Any]] = {
+    "name": "Fire drill",
+    "trigger_kind": "manual",
+    "steps": [
+        {"key": "first", "script_source": "print('{\"rows\": 3}')", "drill": {"reject_proof": 1}},
+        {"key": "second", "parents": ["first"], "script_source": _PRINT_PARENT},
+    ],
+}
+
 CREATE: Final = [
     OpenApiExample("A script decides what is reported", value=PRICE_REPORT, request_only=True),
     OpenApiExample("Two dependent steps", value=PIPELINE, request_only=True),
+    OpenApiExample("A diamond that runs as far ahead as it goes", value=AHEAD, request_only=True),
+    OpenApiExample(
+        "A drill: the first proof is rejected on purpose, which costs the keeper a share of its bond",
+        value=DRILL,
+        request_only=True,
+    ),
 ]
 CHANGE: Final = [
     OpenApiExample(
         "Another interval", value={"schedule": {"kind": "interval", "seconds": 600}}, request_only=True
     ),
     OpenApiExample("No end any more", value={"expires_at": None, "max_fires": None}, request_only=True),
+    OpenApiExample("Nothing runs ahead", value={"speculation": OFF}, request_only=True),
+    OpenApiExample("As far ahead as the project says", value={"speculation": None}, request_only=True),
 ]
 PREVIEW: Final = [
     OpenApiExample(
@@ -51,5 +83,10 @@ PREVIEW: Final = [
             "count": 3,
         },
         request_only=True,
+    )
+]
+FIRES: Final = [
+    OpenApiExample(
+        "Ten fires, in Tokyo's time too", value={"count": 10, "zone": "Asia/Tokyo"}, request_only=True
     )
 ]

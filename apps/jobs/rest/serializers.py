@@ -9,8 +9,9 @@ from typing import Any
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field
 from rest_framework import serializers
 
+from apps.gateway.rest.speculation import SpeculationField
 from apps.jobs.domain.states import JobStatus
-from apps.jobs.domain.validation import DEADLINE_MAX_SECONDS, MEMORY_MAX_MB, MEMORY_MIN_MB
+from apps.jobs.domain.validation import DEADLINE_MAX_SECONDS, DRILLED_MAX, MEMORY_MAX_MB, MEMORY_MIN_MB
 from apps.jobs.domain.values import ArgumentsKind, EdgeKind, Language, MissedPolicy, TriggerKind
 from apps.jobs.models import Job
 from apps.kernel.ids import to_wire
@@ -99,16 +100,39 @@ class LimitsBody(serializers.Serializer[Any]):
     cpu_seconds = serializers.IntegerField(required=False, min_value=1, help_text="at most the deadline")
 
 
+class DrillBody(serializers.Serializer[Any]):
+    """A failure on purpose, so that a rollback, its slash and its retry can be seen for real.
+
+    It costs money: each rejected proof takes its percent of the bond of the keeper that performed the
+    step, and the work that stood on it is lost. Only where the project `allows_drills`, and without effect
+    where no proofs are required.
+    """
+
+    reject_proof = serializers.IntegerField(
+        required=False,
+        min_value=0,
+        max_value=DRILLED_MAX,
+        help_text="the proofs of the step's first so many attempts are damaged on their way to the chain, "
+        "which rejects them; 0 is no drill",
+    )
+
+
 class StepFields(serializers.Serializer[Any]):
     """What a step, or a job with one step, consists of."""
 
     script = ScriptBody(required=False, allow_null=True)
     script_source = serializers.CharField(required=False, help_text="the script itself; stored under its CID")
-    inputs = serializers.DictField(child=serializers.CharField(), required=False, help_text="file name → CID")
+    inputs = serializers.DictField(
+        child=serializers.CharField(),
+        required=False,
+        help_text="file name → CID. While proofs are required, inputs and data parents together are at most "
+        "what the largest circuit (`FOREKEEP_PROOFS_SIZES`) binds: 7 for 16 steps, 31 for 64",
+    )
     params = serializers.JSONField(required=False, help_text="any JSON of at most 64 KiB")
     arguments = ArgumentsBody(required=False)
     action = ActionBody(required=False, allow_null=True)
     limits = LimitsBody(required=False)
+    drill = DrillBody(required=False, allow_null=True)
 
 
 class StepBody(StepFields):
@@ -129,6 +153,11 @@ class JobFields(StepFields):
     recurring = serializers.BooleanField(required=False)
     max_fires = serializers.IntegerField(required=False, allow_null=True, min_value=1)
     expires_at = serializers.DateTimeField(required=False, allow_null=True)
+    speculation = SpeculationField(
+        required=False,
+        allow_null=True,
+        help_text="how far the job's tasks may run ahead; replaced as a whole, null leaves it to the project",
+    )
     steps = StepBody(many=True, required=False)
 
 
@@ -147,6 +176,20 @@ class JobChangeBody(JobFields):
     trigger_kind = serializers.ChoiceField([str(kind) for kind in TriggerKind], required=False)
 
 
+class RefusalOut(serializers.Serializer[Any]):
+    """Why the job's last ticks opened no run."""
+
+    reason = serializers.CharField(help_text="`insufficient_funds` or `price_unknown`")
+    needed_units = serializers.CharField()
+    available_units = serializers.CharField()
+    at = serializers.DateTimeField()
+
+
+@extend_schema_field(RefusalOut(allow_null=True))
+class RefusalField(serializers.JSONField):
+    """The last refusal as it is stored."""
+
+
 class JobRow(serializers.ModelSerializer[Job]):
     """A job in a list."""
 
@@ -154,6 +197,10 @@ class JobRow(serializers.ModelSerializer[Job]):
     project = serializers.SerializerMethodField()
     status = serializers.ChoiceField([str(status) for status in JobStatus], read_only=True)
     schedule = ScheduleField(allow_null=True)
+    speculation = SpeculationField(read_only=True)
+    last_refusal = RefusalField(
+        read_only=True, help_text="of ticks the project could not pay; null once the job fires again"
+    )
     estimated_cost_units = serializers.SerializerMethodField()
 
     class Meta:
@@ -173,7 +220,9 @@ class JobRow(serializers.ModelSerializer[Job]):
             "next_fire_at",
             "fire_count",
             "last_fired_at",
+            "last_refusal",
             "definition_hash",
+            "speculation",
             "version",
             "estimated_cost_units",
             "created_by",

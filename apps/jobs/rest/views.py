@@ -26,7 +26,7 @@ from apps.jobs.domain.validation import definition_from_json
 from apps.jobs.domain.values import CronSchedule, TriggerKind
 from apps.jobs.errors import FieldInvalid, ZoneUnknown
 from apps.jobs.models import Job
-from apps.jobs.rest.examples import CHANGE, CREATE, PREVIEW
+from apps.jobs.rest.examples import CHANGE, CREATE, FIRES, PREVIEW
 from apps.jobs.rest.serializers import (
     EstimateOut,
     JobChangeBody,
@@ -185,7 +185,7 @@ class JobPreview(GenericAPIView[Job]):
     permission_classes = [scope("jobs:read")]
     serializer_class = PreviewOut
 
-    @extend_schema(operation_id="jobs_preview", request=PreviewBody, responses=PreviewOut)
+    @extend_schema(operation_id="jobs_preview", request=PreviewBody, responses=PreviewOut, examples=FIRES)
     def post(self, request: Request, job_id: str) -> Response:
         """The next `count` fires if nothing about the job changes, by the rule that will fire them."""
         reading = Reading(_body(request), "", {"count", "zone"})

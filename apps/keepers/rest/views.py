@@ -18,6 +18,7 @@ from apps.keepers.data import KeeperStatus, check_in_from_json, registration_fro
 from apps.keepers.errors import FilterInvalid
 from apps.keepers.models import Keeper
 from apps.keepers.ports import get_ports
+from apps.keepers.rest.examples import CHECK_IN, REASON, REGISTRATION
 from apps.keepers.rest.serializers import CheckInIn, CheckInOut, KeeperOut, ReasonIn, RegistrationIn
 from apps.keepers.selectors import get_keeper, get_keepers
 from apps.keepers.services import (
@@ -77,27 +78,27 @@ class _KeeperAction(GenericAPIView[Keeper]):
 class KeeperSuspend(_KeeperAction):
     """No new work for a keeper."""
 
-    @extend_schema(operation_id="keepers_suspend", request=ReasonIn, responses=KeeperOut)
+    @extend_schema(operation_id="keepers_suspend", request=ReasonIn, responses=KeeperOut, examples=REASON)
     def post(self, request: Request, address: str) -> Response:
-        """Suspend; doing so again changes nothing."""
+        """Suspend a keeper; doing so again changes nothing."""
         return self.act(request, address, keepers_suspend)
 
 
 class KeeperReinstate(_KeeperAction):
     """Work again for a suspended keeper."""
 
-    @extend_schema(operation_id="keepers_reinstate", request=ReasonIn, responses=KeeperOut)
+    @extend_schema(operation_id="keepers_reinstate", request=ReasonIn, responses=KeeperOut, examples=REASON)
     def post(self, request: Request, address: str) -> Response:
-        """Reinstate; doing so again changes nothing."""
+        """Reinstate a keeper; doing so again changes nothing."""
         return self.act(request, address, keepers_reinstate)
 
 
 class KeeperRetire(_KeeperAction):
     """The end of a keeper."""
 
-    @extend_schema(operation_id="keepers_retire", request=ReasonIn, responses=KeeperOut)
+    @extend_schema(operation_id="keepers_retire", request=ReasonIn, responses=KeeperOut, examples=REASON)
     def post(self, request: Request, address: str) -> Response:
-        """Retire for good; doing so again changes nothing."""
+        """Retire a keeper for good; doing so again changes nothing."""
         return self.act(request, address, keepers_retire)
 
 
@@ -109,7 +110,9 @@ class KeeperRegister(GenericAPIView[Keeper]):
     throttle_classes = ()
     serializer_class = RegistrationIn
 
-    @extend_schema(request=RegistrationIn, responses={200: KeeperOut, 201: KeeperOut}, auth=[])
+    @extend_schema(
+        request=RegistrationIn, responses={200: KeeperOut, 201: KeeperOut}, auth=[], examples=REGISTRATION
+    )
     def post(self, request: Request) -> Response:
         """Register a keeper that holds its BLS key and has stake on chain."""
         ports, limits = get_ports(), settings.FOREKEEP.keepers
@@ -135,7 +138,7 @@ class KeeperCheckIn(GenericAPIView[Keeper]):
     throttle_classes = ()
     serializer_class = CheckInIn
 
-    @extend_schema(request=CheckInIn, responses=CheckInOut, auth=[])
+    @extend_schema(request=CheckInIn, responses=CheckInOut, auth=[], examples=CHECK_IN)
     def post(self, request: Request) -> Response:
         """Check in; a nonce counts once, the time is within 60 s of now."""
         check_in, signature = check_in_from_json(request.data)

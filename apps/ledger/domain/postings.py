@@ -59,11 +59,11 @@ def deposit_keeper_stake(address: str, amount_units: int, chain_reference: str) 
     )
 
 
-def escrow_hold(project_id: UUID, run_id: UUID, amount_units: int) -> TransactionDraft:
-    """Set a run's estimated cost aside, once per run."""
+def escrow_hold(project_id: UUID, run_id: UUID, amount_units: int, *, part: str = "") -> TransactionDraft:
+    """Set a run's estimated cost aside: once per run, or once per named part of its life (its reopenings)."""
     return _move(
         TransactionKind.ESCROW_HOLD,
-        f"hold:{run_id.hex}",
+        f"hold:{run_id.hex}:{part}" if part else f"hold:{run_id.hex}",
         project_prepaid(project_id),
         project_escrow(project_id),
         amount_units,
@@ -72,7 +72,7 @@ def escrow_hold(project_id: UUID, run_id: UUID, amount_units: int) -> Transactio
 
 
 def escrow_release(project_id: UUID, run_id: UUID, amount_units: int, *, part: str = "") -> TransactionDraft:
-    """Give back what a run did not use: once per run, or once per named part of it (a task's hex digits)."""
+    """Give back what a run did not use: once per run, or once per named part of it."""
     return _move(
         TransactionKind.ESCROW_RELEASE,
         f"release:{run_id.hex}:{part}" if part else f"release:{run_id.hex}",

@@ -1,8 +1,8 @@
 """Wire frames: what one event changes on a picture of a run.
 
-A frame patches one entity. Applying every frame of a run in sequence order to an empty picture gives the
-same statuses as the rows (the page and the API both rely on it), and applying a frame twice changes
-nothing, so a stream may repeat what it has sent before.
+A frame patches one entity, whatever its event is called. Applying every frame of a run in sequence order
+to an empty picture gives the same statuses as the rows (the page and the API both rely on it), and applying
+a frame twice changes nothing, so a stream may repeat what it has sent before.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,15 +23,42 @@ _PREFIXES: Final = MappingProxyType(
         "project": "proj",
         "round": "rnd",
         "batch": "bat",
+        "rollback": "rbk",
+        "dead_letter": "dl",
     }
 )
-#: event field → field of the task's and run's wire form, where the value goes over as it stands
+#: event field → field of the aggregate's wire form, where the value goes over as it stands
 _PLAIN_FIELDS: Final = MappingProxyType(
     {
-        "task": frozenset({"status", "epoch", "depth", "performer", "output_cid", "package_cid"}),
+        "task": frozenset(
+            {
+                "status",
+                "epoch",
+                "depth",
+                "failures",
+                "is_ahead",
+                "is_failing",
+                "performer",
+                "output_cid",
+                "package_cid",
+            }
+        ),
         "run": frozenset({"status", "finished_at", "cancel_requested_at"}),
+        "rollback": frozenset(
+            {"phase", "scope", "size", "depth", "recovery", "is_retried", "applied_at", "completed_at"}
+        ),
+        "dead_letter": frozenset({"is_final", "replayed_at"}),
     }
 )
+#: amounts, which the wire forms have as text
+_UNIT_FIELDS: Final = MappingProxyType(
+    {
+        "run": frozenset({"spent_units"}),
+        "rollback": frozenset({"slashed_units", "treasury_units", "released_units", "wasted_units"}),
+    }
+)
+#: columns whose empty text is null on the wire
+_NULL_IF_EMPTY: Final = frozenset({"performer", "output_cid", "package_cid"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,17 +145,27 @@ def _patch(event: EventFacts, at: str) -> dict[str, Any]:
         return {}
 
     patch = {name: value for name, value in changed.items() if name in plain}
-    if event.aggregate == "run" and "spent_units" in changed:
-        patch["spent_units"] = str(changed["spent_units"])
+    for name in _UNIT_FIELDS.get(event.aggregate, frozenset()) & changed.keys():
+        patch[name] = str(changed[name])
     if event.aggregate == "task":
-        timeline = dict(changed.get("timeline") or {})
-        if "status" in patch:
-            timeline.setdefault(patch["status"], at)
-        if timeline:
-            patch["timeline"] = timeline
-        if "error_code" in changed:
-            patch["error"] = _error(changed)
+        patch.update(_of_task(event, patch, at))
     return patch
+
+
+def _of_task(event: EventFacts, patch: Mapping[str, Any], at: str) -> dict[str, Any]:
+    """What of a task's frame is not a column as it stands."""
+    changed = event.payload["set"]
+    more: dict[str, Any] = {name: patch[name] or None for name in _NULL_IF_EMPTY & patch.keys()}
+    if "verdict" in event.payload and "depth" in event.payload:
+        more["depth"] = event.payload["depth"]
+    timeline = dict(changed.get("timeline") or {})
+    if "status" in patch:
+        timeline.setdefault(patch["status"], at)
+    if timeline:
+        more["timeline"] = timeline
+    if "error_code" in changed:
+        more["error"] = _error(changed)
+    return more
 
 
 def _error(changed: Mapping[str, Any]) -> dict[str, Any] | None:

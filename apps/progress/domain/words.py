@@ -5,19 +5,26 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
+from apps.kernel.speculation import MODE_LIMITS, Choice
+from apps.progress.domain.ahead_words import COMMITMENT_WORDS, PROOF_WORDS, REASON_WORDS
+
 #: task status → (symbol, what it means); the symbol and the word carry the state where colour does not
 TASK_WORDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "discovered": ("○", "opened with its run; nothing decided yet"),
-        "waiting": ("◔", "waits until the steps it depends on are confirmed"),
+        "waiting": ("◔", "may not start yet; its decision says what holds it back"),
         "scheduled": ("◑", "a keeper has been chosen and offered the work"),
         "executing": ("▶", "the keeper is working on it"),
         "executed": ("◕", "the keeper returned a signed result; a committee re-checks it"),
         "attested": ("◈", "a quorum of the committee got the same result"),
+        "proving": ("∴", "the proof of its result is being made"),
+        "proved": ("∎", "its proof is made and verified"),
+        "waiting_ancestors": ("‖", "ready to settle as soon as everything it stands on is confirmed"),
         "submitted": ("⇡", "its settlement is on its way to the chain"),
         "confirmed": ("✓", "settled on the chain and deep enough to be final"),
-        "failed": ("✕", "failed for good; the reason is below"),
-        "cancelled": ("⊘", "never started and never will"),
+        "failed": ("✕", "failed, and nothing brings it back by itself; the reason is below"),
+        "rolled_back": ("↺", "had a result that counts no more: something it stood on failed or was stopped"),
+        "cancelled": ("⊘", "was taken back before it started"),
         "aborted": ("⊗", "was stopped while it was executing"),
     }
 )
@@ -45,6 +52,7 @@ _DETERMINISM: Final = "A script must print the same for the same input: no clock
 _OWN_RULES: Final = "The reason is in the detail. Check the arguments and the contract's own rules."
 _KEEPERS: Final = "See on the Keepers page whether any are online and able to run it."
 _UPLOAD: Final = "Upload the content again; the same bytes have the same CID."
+_PROVER: Final = "The step is tried again by itself; an operator finds more in the prover's log."
 _NOT_YOURS: Final = "This is not the job's fault: give the trace id to an operator."
 
 _ERRORS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
@@ -128,6 +136,48 @@ _ERRORS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "The hub could not carry out this action.",
             "Correct the job's `action`; the detail says what is wrong.",
         ),
+        "cid_invalid": ("The keeper named its output by something that is no CID.", _NOT_YOURS),
+        "parent_receipt_missing": (
+            "The keeper did not get the result of a step before in time.",
+            "The step is tried again by itself. If it happens often, see whether the keepers are online.",
+        ),
+        "parent_receipt_forged": (
+            "The keeper was handed a result of a step before that its keeper had not signed.",
+            _NOT_YOURS,
+        ),
+        "lineage_broken": (
+            "The result was made of something else than the recorded results of the steps before.",
+            "It happens when a step before was tried again meanwhile; the step is tried again by itself.",
+        ),
+        "statement_impossible": (
+            "No statement that could be proved can be made of this result.",
+            "Read fewer inputs and parents in one step; the detail says what did not fit.",
+        ),
+        "proof_rejected": ("The hub's verifier refused the proof.", _PROVER),
+        "proof_generation_failed": ("The prover could make no proof of the result.", _PROVER),
+        "proof_generation_timeout": (
+            "The proof was not made in time.",
+            "Give the prover more processes (`FOREKEEP_PROOFS_GENERATIONS`) or more time "
+            "(`FOREKEEP_PROOFS_GENERATION_SECONDS`).",
+        ),
+        "proof_generation_cancelled": ("The proof was cancelled while it was made.", "Nothing to do."),
+        "public_input_differs": ("The prover's proof is of another statement than the result's.", _PROVER),
+        "witness_invalid": ("The result does not satisfy what is to be proved of it.", _PROVER),
+        "trace_too_long": (
+            "The step reads more than the largest circuit takes.",
+            "Split it, or let it read fewer inputs and parents.",
+        ),
+        "prover_unavailable": ("The prover could not be reached in time.", _PROVER),
+        "proving_key_missing": ("The prover has no key for the circuit that was asked for.", _PROVER),
+        "proving_key_corrupt": ("The prover's key for the circuit cannot be used.", _PROVER),
+        "ancestors_timeout": (
+            "What the step stands on was not confirmed while its finished proof waited.",
+            "See what holds the steps before back; the patience is `FOREKEEP_PROOFS_ANCESTORS_SECONDS`.",
+        ),
+        "proof_submission_timeout": (
+            "The finished proof was not sent to the chain in time.",
+            "See whether the chain takes transactions, and how many wait to be sent.",
+        ),
         "action_reverted": ("The target contract refused the call.", _OWN_RULES),
         "action_reverts": ("The target contract would refuse the call, so it was not sent.", _OWN_RULES),
         "receipt_invalid": ("The keeper's signed result contradicts itself or the task.", _NOT_YOURS),
@@ -137,10 +187,10 @@ _ERRORS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "not_acknowledged": ("No keeper took the work up in time.", _KEEPERS),
         "lease_expired": ("The keepers that took the work up did not return it in time.", _KEEPERS),
         "ancestor_failed": (
-            "A step this one depends on failed, so it was never started.",
-            "Look at that step: its own error says why.",
+            "A step this one depends on failed and took it along.",
+            "Look at that step: its own error says why. It comes back with that step.",
         ),
-        "cancelled": ("The run was cancelled.", "Run the job again if you need its result."),
+        "cancelled": ("A person stopped it.", "Run the job again if you need its result."),
         "refused": ("The hub refused the settlement, however often it was sent.", _NOT_YOURS),
     }
 )
@@ -161,8 +211,15 @@ def explain(code: str) -> Explanation | None:
 
 
 def dictionary() -> dict[str, Mapping[str, tuple[str, str]]]:
-    """All words as data, for the page's scripts: `task`, `run` and `errors`."""
-    return {"task": dict(TASK_WORDS), "run": dict(RUN_WORDS), "errors": dict(_ERRORS)}
+    """All words as data, for the page's scripts: `task`, `run`, `errors`, `proof`, `commitment`, `reason`."""
+    return {
+        "task": dict(TASK_WORDS),
+        "run": dict(RUN_WORDS),
+        "errors": dict(_ERRORS),
+        "proof": dict(PROOF_WORDS),
+        "commitment": dict(COMMITMENT_WORDS),
+        "reason": {reason: (words, "") for reason, words in REASON_WORDS.items()},
+    }
 
 
 def describe_schedule(schedule: Mapping[str, Any] | None) -> str:
@@ -175,6 +232,19 @@ def describe_schedule(schedule: Mapping[str, Any] | None) -> str:
         return f"cron {schedule['expression']} ({schedule.get('zone') or 'UTC'})"
     count = len(schedule["instants"])
     return f"at {count} given time{'' if count == 1 else 's'}"
+
+
+def describe_speculation(*, job: Choice, project: Choice) -> str:
+    """How far a job may run ahead, as far as it and its project say, in a few words."""
+    if job.is_enabled is False:
+        return "off"
+    if project.is_enabled is False:
+        return "off, for the whole project"
+    said, who = (project, ", as the project says") if job.mode is None else (job, "")
+    if said.mode is None:
+        return "as the network says"
+    depth, branches = MODE_LIMITS.get(said.mode) or (said.max_depth, said.max_branches)
+    return f"{said.mode}: {depth} deep, {branches} wide{who}"
 
 
 def describe_seconds(seconds: int) -> str:

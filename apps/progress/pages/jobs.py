@@ -17,8 +17,10 @@ from apps.jobs.models import Job
 from apps.jobs.selectors import get_job, get_jobs, preview
 from apps.jobs.services import job_pause, job_resume
 from apps.kernel.ids import to_wire
+from apps.ledger.domain.postings import project_prepaid
+from apps.ledger.selectors import get_balances, get_project_balances
 from apps.progress.domain.frames import to_rfc3339
-from apps.progress.domain.words import describe_schedule
+from apps.progress.domain.words import describe_schedule, describe_speculation
 from apps.progress.pages.page import Page, noticed, read_wire, see
 from apps.progress.selectors import get_run_summaries, get_runs
 from apps.tasks.services import run_now
@@ -26,6 +28,8 @@ from apps.tasks.services import run_now
 _PREVIEW: Final = 5
 _RECENT: Final = 10
 _PAGE_ROWS: Final = 50
+#: that many projects' balances are shown where all projects are looked at
+_BALANCES: Final = 8
 _RUNNABLE: Final = (JobStatus.ACTIVE, JobStatus.PAUSED)
 
 
@@ -42,8 +46,13 @@ class JobsPage(Page):
             jobs = jobs.filter(pk__lt=read_wire("job", before))
         rows = list(jobs[: _PAGE_ROWS + 1])
         page = rows[:_PAGE_ROWS]
+        shown = [self.viewer.chosen] if self.viewer.chosen else list(self.viewer.projects)[:_BALANCES]
+        balances = get_balances(project_prepaid(project.id) for project in shown)
         return self.show(
             "jobs.html",
+            balances=[
+                {"project": project, "units": balances[project_prepaid(project.id)]} for project in shown
+            ],
             jobs=[_shown(job, self.viewer) for job in page],
             is_first=not before,
             next_before=to_wire("job", page[-1].id) if len(rows) > _PAGE_ROWS else None,
@@ -64,8 +73,12 @@ class JobPage(Page):
             "job.html",
             job=_shown(job, self.viewer),
             row=job,
+            balance_units=get_project_balances(job.project_id)[0],
             project=next((each for each in self.viewer.projects if each.id == job.project_id), None),
             zone=zone,
+            speculation=describe_speculation(
+                job=job.speculation_choice, project=job.project.speculation_choice
+            ),
             fires=_fires(preview(job, _PREVIEW, get_database_now()), zone),
             runs=get_run_summaries(list(runs)),
             steps=job.definition["steps"],
@@ -108,6 +121,7 @@ def _shown(job: Job, viewer: Any) -> dict[str, Any]:
         "schedule": describe_schedule(job.schedule),
         "next_fire_at": to_rfc3339(job.next_fire_at) if job.next_fire_at else None,
         "last_fired_at": to_rfc3339(job.last_fired_at) if job.last_fired_at else None,
+        "last_refusal": job.last_refusal,
         "fire_count": job.fire_count,
         "steps": len(job.definition["steps"]),
         "estimated_cost_units": job.estimated_cost_units,
@@ -138,6 +152,7 @@ def _definition(job: Job) -> dict[str, Any]:
         "recurring": job.recurring,
         "max_fires": job.max_fires,
         "expires_at": to_rfc3339(job.expires_at) if job.expires_at else None,
+        "speculation": job.speculation or None,
         "steps": job.definition["steps"],
     }
     return {name: value for name, value in body.items() if value is not None}

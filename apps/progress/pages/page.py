@@ -67,8 +67,11 @@ def read_wire(kind: str, text: str) -> Any:
 Post = Callable[..., HttpResponse]
 
 
-def noticed(back: str) -> Callable[[Post], Post]:
-    """A form's handler whose refusals become a notice on the page named `back`, not an error page."""
+def noticed(back: str, *, takes_ids: bool = True) -> Callable[[Post], Post]:
+    """A form's handler whose refusals become a notice on the page named `back`, not an error page.
+
+    `takes_ids`: that page is about the same thing as the form.
+    """
 
     def decorate(handler: Post) -> Post:
         @wraps(handler)
@@ -79,8 +82,11 @@ def noticed(back: str) -> Callable[[Post], Post]:
                 raise
             except DomainError as exc:
                 trace_id = current_trace().trace_id
-                messages.error(request, f"{exc.title}. ({exc.code}, trace {trace_id})")
-                return see(back, **{name: value for name, value in kwargs.items() if name != "action"})
+                facts = "; ".join(f"{name} {value}" for name, value in exc.fields.items())
+                said = f"{exc.title}: {facts}" if facts else exc.title
+                messages.error(request, f"{said}. ({exc.code}, trace {trace_id})")
+                ids = {name: value for name, value in kwargs.items() if takes_ids and name != "action"}
+                return see(back, **ids)
 
         return handle
 

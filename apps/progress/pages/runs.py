@@ -11,8 +11,9 @@ from apps.kernel.trace import trace_of
 from apps.progress.domain.words import dictionary
 from apps.progress.pages.page import Page, noticed, read_wire, see
 from apps.progress.selectors import get_run, get_run_document, get_run_summaries, get_runs
+from apps.rollback.services import run_cancel
 from apps.tasks.data import RunStatus
-from apps.tasks.services import run_cancel, run_now
+from apps.tasks.services import run_now
 
 PAGE_ROWS: Final = 25
 
@@ -77,7 +78,8 @@ class RunCancelPage(Page):
         run = self._run(run_id)
         self.require(Scope.RUNS_WRITE, run.project_id)
         run_cancel(run_id=run.id, project_ids=None, actor=self.viewer.caller.name)
-        messages.success(request, "The run is being cancelled: what has not reached the chain stops.")
+        said = "The run is being cancelled: what has not reached the chain stops."
+        messages.success(request, said, extra_tags="when-open")
         return see("run-page", run_id=run_id)
 
     def _run(self, run_id: str) -> Any:

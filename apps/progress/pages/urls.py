@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from apps.progress.pages.failures import DeadLettersPage, ReplayPage, RollbackPage, RollbacksPage
 from apps.progress.pages.jobs import JobActionPage, JobPage, JobsPage
 from apps.progress.pages.keepers import KeepersPage
 from apps.progress.pages.runs import RunAgainPage, RunCancelPage, RunPage, RunsPage
@@ -15,4 +16,8 @@ urlpatterns = [
     path("jobs/<str:job_id>", JobPage.as_view(), name="job-page"),
     path("jobs/<str:job_id>/<str:action>", JobActionPage.as_view(), name="job-action-page"),
     path("keepers", KeepersPage.as_view(), name="keepers-page"),
+    path("rollbacks", RollbacksPage.as_view(), name="rollbacks-page"),
+    path("rollbacks/<str:rollback_id>", RollbackPage.as_view(), name="rollback-page"),
+    path("dead-letters", DeadLettersPage.as_view(), name="dead-letters-page"),
+    path("dead-letters/<str:letter_id>/replay", ReplayPage.as_view(), name="dead-letter-replay-page"),
 ]

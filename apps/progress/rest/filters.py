@@ -1,42 +1,12 @@
-"""Reading the query parameters of lists and streams."""
+"""Reading where a stream begins."""
 
-from enum import StrEnum
-from typing import Final, TypeVar
-from uuid import UUID
+from typing import Final
 
 from rest_framework.request import Request
 
-from apps.gateway.errors import FilterInvalid
-from apps.kernel.errors import Invalid
-from apps.kernel.ids import from_wire
 from apps.progress.errors import StreamPositionInvalid
 
-S = TypeVar("S", bound=StrEnum)
-
 _MAX_SEQUENCE: Final = (1 << 63) - 1
-
-
-def read_id(request: Request, name: str, kind: str) -> UUID | None:
-    """A wire id from the query; None without one. Raises FilterInvalid."""
-    text = request.query_params.get(name)
-    if not text:
-        return None
-    try:
-        return from_wire(kind, text)
-    except Invalid:
-        raise FilterInvalid(parameter=name, reason=f"{kind}_… expected") from None
-
-
-def read_status(request: Request, name: str, statuses: type[S]) -> S | None:
-    """A status from the query; None without one. Raises FilterInvalid."""
-    text = request.query_params.get(name)
-    if not text:
-        return None
-    try:
-        return statuses(text)
-    except ValueError:
-        accepted = ", ".join(statuses)
-        raise FilterInvalid(parameter=name, reason=f"one of {accepted} expected") from None
 
 
 def read_position(request: Request) -> int | None:

@@ -7,6 +7,7 @@ from rest_framework import serializers
 from apps.attestation.data import ItemVerdict
 from apps.execution.data import AssignmentStatus
 from apps.jobs.data import EdgeKind
+from apps.progress.rest.ahead_forms import AttemptOut, ProofOut, RollbackRef, RunFiguresOut, SpeculationOut
 from apps.settlement.data import SettlementStatus
 from apps.tasks.data import RunStatus, TaskStatus
 
@@ -56,8 +57,12 @@ class TaskOut(serializers.Serializer[Any]):
     step_key = serializers.CharField()
     position = serializers.IntegerField()
     status = _choice(TaskStatus)
-    depth = serializers.IntegerField()
-    epoch = serializers.IntegerField(help_text="leases given so far")
+    depth = serializers.IntegerField(
+        help_text="unconfirmed ancestors on the longest path when it was decided on; before, the longest path"
+    )
+    is_ahead = serializers.BooleanField(help_text="admitted before what it stands on was confirmed")
+    is_failing = serializers.BooleanField(help_text="a failure is signalled and not dealt with yet")
+    epoch = serializers.IntegerField(help_text="leases given and attempts opened so far")
     failures = serializers.IntegerField(help_text="attempts that ended without an accepted result")
     timeline = serializers.DictField(child=serializers.DateTimeField(), help_text="status → when entered")
     performer = serializers.CharField(allow_null=True)
@@ -141,12 +146,17 @@ class TaskDetailOut(TaskOut):
     assignments = AssignmentOut(many=True)
     attestation = AttestationOut(allow_null=True)
     settlement = SettlementOut(allow_null=True)
+    speculation = SpeculationOut(allow_null=True)
+    proof = ProofOut(allow_null=True)
+    attempts = AttemptOut(many=True)
 
 
 class RunDetailOut(RunOut):
     """A run with all its tasks."""
 
     last_event = serializers.IntegerField(help_text="the document has every event up to this one")
+    speculation = RunFiguresOut()
+    rollbacks = RollbackRef(many=True)
     tasks = TaskDetailOut(many=True)
 
 

@@ -12,17 +12,18 @@ from rest_framework.views import APIView
 from apps.eventlog.selectors import events_query, get_horizon
 from apps.gateway.rest.authentication import caller_of
 from apps.gateway.rest.event_views import EventOut
+from apps.gateway.rest.filters import read_id, read_status
 from apps.gateway.rest.idempotency import Idempotent
 from apps.gateway.rest.permissions import scope
 from apps.gateway.rest.schema import PROJECT
 from apps.gateway.rest.scoping import get_project_ids
 from apps.kernel.ids import from_wire, to_wire
-from apps.progress.rest.filters import read_id, read_status
 from apps.progress.rest.forms import RunDetailOut, RunOut
 from apps.progress.selectors import get_run, get_run_document, get_run_summaries, get_runs
+from apps.rollback.services import run_cancel
 from apps.tasks.data import RunStatus
 from apps.tasks.models import Run
-from apps.tasks.services import run_cancel, run_now
+from apps.tasks.services import run_now
 
 _JOB = OpenApiParameter("job", str, OpenApiParameter.QUERY, description="`job_…`")
 _STATUS = OpenApiParameter("status", str, OpenApiParameter.QUERY, enum=[str(each) for each in RunStatus])

@@ -1,25 +1,29 @@
-"""/tasks: single steps of runs, their outputs and packages."""
+"""/tasks: single steps of runs, their outputs and packages, and stopping one."""
 
 from typing import Any
 
 from django.http import HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import status
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from apps.content.selectors import get_content
+from apps.gateway.rest.authentication import caller_of
+from apps.gateway.rest.filters import read_id, read_status
+from apps.gateway.rest.idempotency import Idempotent
 from apps.gateway.rest.permissions import scope
 from apps.gateway.rest.schema import PROJECT
 from apps.gateway.rest.scoping import get_project_ids
 from apps.kernel.ids import from_wire
 from apps.progress.documents import task_summary
 from apps.progress.errors import OutputNotReady, PackageNotReady
-from apps.progress.rest.filters import read_id, read_status
 from apps.progress.rest.forms import TaskDetailOut, TaskOut
 from apps.progress.selectors import get_task, get_task_document, get_tasks
+from apps.rollback.services import task_cancel
 from apps.tasks.data import TaskStatus
 from apps.tasks.models import Task
 
@@ -60,6 +64,29 @@ class TaskDetail(APIView):
     def get(self, request: Request, task_id: str) -> Response:
         """Show a task: leases, votes, settlement, times."""
         return Response(get_task_document(from_wire("task", task_id), get_project_ids(request)))
+
+
+class TaskCancel(Idempotent, APIView):
+    """Stopping a task."""
+
+    permission_classes = [scope("runs:write")]
+
+    @extend_schema(operation_id="tasks_cancel", request=None, responses={202: TaskOut})
+    def post(self, request: Request, task_id: str) -> Response:
+        """Stop the task and everything that stands on it, for good; nobody is slashed for it.
+
+        409 `rollback_of_confirmed`, `rollback_too_late` where it is being settled, `task_ended` where it
+        has ended some other way. Asking again is a no-op.
+        """
+        project_ids = get_project_ids(request)
+        task = task_cancel(
+            task_id=from_wire("task", task_id), project_ids=project_ids, actor=caller_of(request).name
+        )
+        return Response(
+            task_summary(get_task(task.id, project_ids)),
+            status=status.HTTP_202_ACCEPTED,
+            headers={"Location": f"/api/v1/tasks/{task}"},
+        )
 
 
 class _TaskContent(APIView):

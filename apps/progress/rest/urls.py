@@ -2,9 +2,10 @@
 
 from django.urls import path
 
+from apps.progress.rest.decision_views import TaskDecision
 from apps.progress.rest.run_views import JobRunNow, RunCancel, RunDetail, RunEvents, RunList
 from apps.progress.rest.stream_views import EventStream, RunStream
-from apps.progress.rest.task_views import TaskDetail, TaskList, TaskOutput, TaskPackage
+from apps.progress.rest.task_views import TaskCancel, TaskDetail, TaskList, TaskOutput, TaskPackage
 
 urlpatterns = [
     path("runs", RunList.as_view(), name="run-list"),
@@ -15,6 +16,8 @@ urlpatterns = [
     path("jobs/<str:job_id>/run-now", JobRunNow.as_view(), name="job-run-now"),
     path("tasks", TaskList.as_view(), name="task-list"),
     path("tasks/<str:task_id>", TaskDetail.as_view(), name="task-detail"),
+    path("tasks/<str:task_id>/cancel", TaskCancel.as_view(), name="task-cancel"),
+    path("tasks/<str:task_id>/decision", TaskDecision.as_view(), name="task-decision"),
     path("tasks/<str:task_id>/output", TaskOutput.as_view(), name="task-output"),
     path("tasks/<str:task_id>/package", TaskPackage.as_view(), name="task-package"),
     path("events/stream", EventStream.as_view(), name="event-stream"),

@@ -10,31 +10,36 @@ from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from apps.progress.domain.ahead_words import PHASE_WORDS, PROOF_WORDS, REASON_WORDS, RECOVERY_WORDS
 from apps.progress.domain.words import RUN_WORDS, TASK_WORDS, describe_seconds, explain
+from apps.tasks.data import UNFINISHED
 
 register = template.Library()
 
 _OTHER_WORDS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "active": ("▶", "it fires when it is due"),
-        "paused": ("⏸", "it fires when it is resumed"),
+        "paused": ("‖", "it fires when it is resumed"),
         "completed": ("✓", "it has fired as often as it should"),
         "expired": ("⊘", "its time is over"),
         "deleted": ("⊘", "it was deleted"),
         "online": ("●", "it has checked in lately"),
         "offline": ("○", "it has not checked in for too long"),
-        "suspended": ("⏸", "an operator holds it back"),
+        "suspended": ("‖", "an operator holds it back"),
         "retired": ("⊘", "gone for good"),
     }
 )
-_WORDS: Final = MappingProxyType({"task": TASK_WORDS, "run": RUN_WORDS})
+_WORDS: Final = MappingProxyType(
+    {"task": TASK_WORDS, "run": RUN_WORDS, "proof": PROOF_WORDS, "phase": PHASE_WORDS}
+)
 
 
 @register.simple_tag
 def badge(status: str, kind: str, count: int | None = None, **extra: str) -> SafeString:
     """A state as colour, symbol and word. `extra`: `class`, `id`, `field` (what scripts find it by)."""
     symbol, meaning = _WORDS.get(kind, _OTHER_WORDS).get(status, ("•", ""))
-    text = status if count is None else f"{count} {status}"
+    shown = status.replace("_", " ")
+    text = shown if count is None else f"{count} {shown}"
     names = ("id", "data-field")
     values = (extra.get("id"), extra.get("field"))
     attributes = (
@@ -132,9 +137,56 @@ def words(text: str) -> list[str]:
 
 
 @register.filter
+def spaced(name: str) -> str:
+    """A name as it is shown: `waiting ancestors`."""
+    return name.replace("_", " ")
+
+
+@register.filter
+def is_speculative(task: Mapping[str, Any]) -> bool:
+    """Whether a task has begun on results that are not confirmed, and has not ended."""
+    return bool(task["is_ahead"]) and task["status"] in UNFINISHED
+
+
+@register.filter
 def percent(share: float) -> int:
     """A share as a whole number of hundredths."""
     return round(max(0.0, min(1.0, share)) * 100)
+
+
+@register.filter
+def saved(figures: Mapping[str, Any]) -> str:
+    """What running ahead saved, beside what it is measured against; negative where it cost time."""
+    seconds = figures["saved_seconds"]
+    if seconds is None:
+        return "not known yet"
+    took, without = duration(figures["took_seconds"]), duration(figures["without_seconds"])
+    sign = "−" if seconds < 0 else ""
+    return f"{sign}{duration(abs(seconds))} ({took} instead of {without})" if seconds else "nothing so far"
+
+
+@register.filter
+def hits(figures: Mapping[str, Any]) -> str:
+    """How the attempts that ran ahead fared: `2 of 3 confirmed (67 %)`."""
+    ended, ahead = figures["ran_ahead_ended"], figures["ran_ahead"]
+    if not ahead:
+        return "none"
+    if not ended:
+        return f"{ahead} under way"
+    share = round(100 * figures["hit_rate"])
+    return f"{figures['ran_ahead_confirmed']} of {ended} confirmed ({share}\u00a0%)"
+
+
+@register.filter
+def reason(code: str) -> str:
+    """Why something was undone, in words."""
+    return REASON_WORDS.get(code, code.replace("_", " "))
+
+
+@register.filter
+def recovery(action: str) -> str:
+    """What follows a failure, in words."""
+    return RECOVERY_WORDS.get(action, action.replace("_", " "))
 
 
 @register.filter

@@ -2,8 +2,9 @@
 
 A proof is generated whatever its ancestors do and then waits for them. Each of the three waits has a
 patience, counted from when that wait first began, also after retries and restarts: 60 s to generate, 300 s
-for the ancestors, 30 s to submit. Waiting for a free slot has none: at a limit work queues and is never
-dropped. What happens to many proofs at once is `deferral_plan`.
+for the ancestors, 30 s until its submission is signed, after which only the chain decides. Waiting for a
+free slot has none: at a limit work queues and is never dropped. What happens to many proofs at once is
+`deferral_plan`.
 """
 
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-from apps.kernel.transitions import TransitionTable
+from apps.kernel.transitions import IllegalTransition, TransitionTable
 
 
 class ProofStatus(StrEnum):
@@ -39,7 +40,7 @@ class ProofStatus(StrEnum):
 
 _S = ProofStatus
 
-#: A proof on its way to the chain cannot be cancelled: only the chain says what becomes of it.
+#: A proof whose submission is signed cannot be cancelled: only the chain says what becomes of it.
 PROOF_TABLE: Final = TransitionTable(
     name="proof",
     moves={
@@ -47,7 +48,7 @@ PROOF_TABLE: Final = TransitionTable(
         _S.GENERATING: frozenset({_S.GENERATED, _S.QUEUED, _S.FAILED, _S.TIMED_OUT, _S.CANCELLED}),
         _S.GENERATED: frozenset({_S.AWAITING_ANCESTORS, _S.SUBMITTING, _S.TIMED_OUT, _S.CANCELLED}),
         _S.AWAITING_ANCESTORS: frozenset({_S.GENERATED, _S.TIMED_OUT, _S.CANCELLED}),
-        _S.SUBMITTING: frozenset({_S.CONFIRMED, _S.GENERATED, _S.FAILED, _S.TIMED_OUT}),
+        _S.SUBMITTING: frozenset({_S.CONFIRMED, _S.GENERATED, _S.FAILED, _S.TIMED_OUT, _S.CANCELLED}),
     },
 )
 
@@ -105,8 +106,9 @@ class DeferredProof:
     """One proof of one attempt of a task.
 
     `ancestors` are the tasks that must be confirmed before; `retry_at` is when the next attempt of the
-    present phase may start. The three `…_at` of the phases are set once and never again. `is_mined` says
-    that a block has the submission, after which it no longer times out.
+    present phase may start. The three `…_at` of the phases are set once and never again, but for a
+    submission the chain sent back: the next one is another wait. `is_signed` says that the submission's
+    transaction is signed, after which it no longer times out.
     """
 
     id: str
@@ -123,7 +125,7 @@ class DeferredProof:
     generation_attempts: int = 0
     submission_attempts: int = 0
     submission: str = ""
-    is_mined: bool = False
+    is_signed: bool = False
     reason: str = ""
 
     @property
@@ -157,7 +159,7 @@ def compute_deadline(proof: DeferredProof, limits: DeferralLimits) -> datetime |
             return _after(proof.generation_started_at, limits.generation_seconds)
         case _S.AWAITING_ANCESTORS:
             return _after(proof.generated_at, limits.ancestors_seconds)
-        case _S.GENERATED | _S.SUBMITTING if not proof.is_mined:
+        case _S.GENERATED | _S.SUBMITTING if not proof.is_signed:
             return _after(proof.submission_started_at, limits.submission_seconds)
     return None
 
@@ -192,13 +194,14 @@ def start_generation(proof: DeferredProof, now: datetime) -> Change:
 
 def finish_generation(proof: DeferredProof, now: datetime) -> Change:
     """The proof was made and verified."""
-    return Change(proof=_move(proof, _S.GENERATED, generated_at=now, retry_at=None))
+    return Change(proof=_move(proof, _S.GENERATED, generated_at=now, retry_at=None, reason=""))
 
 
 def share_result(proof: DeferredProof, source: DeferredProof, now: datetime) -> Change:
     """Another proof for the same input is there: this one has the same result."""
     effect = Effect(kind=EffectKind.SHARE, proof=proof.id, source=source.id)
-    return Change(proof=_move(proof, _S.GENERATED, generated_at=now, retry_at=None), effects=(effect,))
+    made = _move(proof, _S.GENERATED, generated_at=now, retry_at=None, reason="")
+    return Change(proof=made, effects=(effect,))
 
 
 def fail_generation(
@@ -244,9 +247,9 @@ def start_submission(proof: DeferredProof, submission: str, now: datetime) -> Ch
     return Change(proof=started, effects=(effect,))
 
 
-def mark_mined(proof: DeferredProof) -> Change:
-    """A block has it; from here on only the chain decides."""
-    return Change(proof=replace(proof, is_mined=True) if proof.status is _S.SUBMITTING else proof)
+def mark_signed(proof: DeferredProof) -> Change:
+    """Its transaction is signed; from here on only the chain decides."""
+    return Change(proof=replace(proof, is_signed=True) if proof.status is _S.SUBMITTING else proof)
 
 
 def fail_submission(
@@ -258,12 +261,23 @@ def fail_submission(
     jitter: float,
     is_curable: bool = True,
 ) -> Change:
-    """It was not taken: again after a while where that may help, which a rejected proof's end cannot."""
-    if is_curable and proof.submission_attempts <= limits.retries:
-        retry_at = now + compute_retry_delay(proof.submission_attempts, limits, jitter)
-        again = _move(proof, _S.GENERATED, retry_at=retry_at, submission="", is_mined=False, reason=reason)
-        return Change(proof=again)
-    return _end(proof, _S.FAILED, reason)
+    """It was not taken: again after a while where that may help, which a rejected proof's end cannot.
+
+    How often the chain may send back what was signed is its sender's to count; the next submission of such
+    a one has a patience of its own.
+    """
+    if not is_curable or (proof.submission_attempts > limits.retries and not proof.is_signed):
+        return _end(proof, _S.FAILED, reason)
+    again = _move(
+        proof,
+        _S.GENERATED,
+        retry_at=now + compute_retry_delay(proof.submission_attempts, limits, jitter),
+        submission="",
+        submission_started_at=None if proof.is_signed else proof.submission_started_at,
+        is_signed=False,
+        reason=reason,
+    )
+    return Change(proof=again)
 
 
 def confirm(proof: DeferredProof) -> Change:
@@ -272,11 +286,25 @@ def confirm(proof: DeferredProof) -> Change:
 
 
 def cancel(proof: DeferredProof, *, reason: str) -> Change:
-    """Nobody wants it any more; a no-op for one that has ended, IllegalTransition for one on its way."""
+    """Nobody wants it any more; a no-op for one that has ended, IllegalTransition for one that is signed."""
     if proof.is_ended:
         return Change(proof=proof)
+    if proof.is_signed:
+        raise IllegalTransition(
+            machine=PROOF_TABLE.name, id=proof.id, current=str(proof.status), target=str(_S.CANCELLED)
+        )
     kills = _kill(proof)
-    return Change(proof=_move(proof, _S.CANCELLED, reason=reason, retry_at=None), effects=kills)
+    ended = _move(proof, _S.CANCELLED, reason=reason, retry_at=None, submission="")
+    return Change(proof=ended, effects=kills)
+
+
+def abandon(proof: DeferredProof, *, reason: str) -> Change:
+    """Its attempt is over, whatever it was doing: cancelled, or failed where it was signed (whoever ends
+    such an attempt has heard from the chain that it is not taken). Again is a no-op.
+    """
+    if not proof.is_signed or proof.is_ended:
+        return cancel(proof, reason=reason)
+    return Change(proof=_move(proof, _S.FAILED, reason=reason, retry_at=None, submission=""))
 
 
 def expire(proof: DeferredProof, now: datetime, limits: DeferralLimits) -> Change | None:

@@ -1,9 +1,9 @@
 """One pass over many deferred proofs: who ends, who waits, who is made, who is submitted.
 
 The order matters: failed ancestors first, then patience, then results that are there already, then the
-ancestors, then free slots. Slots go to the least deep first, so that those everybody waits for come first,
-then to the oldest. Nothing is submitted before all its ancestors are confirmed (invariant 15), and the
-same input is not proved twice at the same time.
+ancestors, then free slots. Slots go to those with the fewest unconfirmed ancestors, so that what everybody
+waits for comes first, then to the oldest. Nothing is submitted before all its ancestors are confirmed
+(invariant 15), and the same input is not proved twice at the same time.
 """
 
 from collections import defaultdict
@@ -64,22 +64,10 @@ def plan(
     for proof in state.having(_S.AWAITING_ANCESTORS):
         if proof.ancestors <= confirmed:
             state.apply(release(proof))
-    _generate(state, now, limits)
+    _generate(state, now, limits, confirmed)
     _submit(state, now, limits)
 
     return state.finish()
-
-
-def find_expired_results(
-    proofs: Iterable[DeferredProof], now: datetime, limits: DeferralLimits
-) -> tuple[DeferredProof, ...]:
-    """Ended proofs whose result need not be kept any longer."""
-    oldest = now - timedelta(seconds=limits.result_kept_seconds)
-    return tuple(
-        proof
-        for proof in proofs
-        if proof.is_ended and proof.generated_at is not None and proof.generated_at <= oldest
-    )
 
 
 def check(proofs: Collection[DeferredProof], limits: DeferralLimits, *, confirmed: Set[str]) -> None:
@@ -137,10 +125,19 @@ def _share(state: _State, now: datetime, limits: DeferralLimits) -> None:
             state.apply(share_result(proof, source, now))
 
 
-def _generate(state: _State, now: datetime, limits: DeferralLimits) -> None:
+def count_open(proof: DeferredProof, confirmed: Set[str]) -> int:
+    """How many of its ancestors are not confirmed: as they are, it moves forward past what came later."""
+    return len(proof.ancestors - confirmed)
+
+
+def _generate(state: _State, now: datetime, limits: DeferralLimits, confirmed: Set[str]) -> None:
     free = limits.generations - len(state.having(_S.GENERATING))
     taken = {proof.input_hash for proof in state.having(_S.GENERATING)}
-    for proof in sorted(state.having(_S.QUEUED), key=lambda proof: (proof.depth, proof.queued_at, proof.id)):
+    waiting = sorted(
+        state.having(_S.QUEUED),
+        key=lambda proof: (count_open(proof, confirmed), proof.queued_at, proof.id),
+    )
+    for proof in waiting:
         if free <= 0:
             return
         if proof.input_hash not in taken and proof.is_due(now):

@@ -7,7 +7,7 @@ gives an empty plan (invariants 3 to 8, 13).
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
@@ -168,25 +168,36 @@ def plan_cascades(
 ) -> list[CascadePlan]:
     """Plan failures that are handled together, ancestors first: where two overlap, the upper one is the root.
 
-    What the lower one did, it did on a bad input: its plan is empty and it is not slashed. Raises as
-    `plan_cascade`.
+    What the lower one did, it did on a bad input, or it is given back with the upper one: its plan is empty
+    and it is not slashed. Raises as `plan_cascade`.
     """
     for root in failures:
         if root not in graph:
             raise RollbackRootUnknown(task=to_wire("task", root))
     current = dict(states)
+    taken: set[UUID] = set()
     plans: list[CascadePlan] = []
     for root in graph.get_order(failures):
+        if root in taken:
+            plans.append(CascadePlan(root=root, reason=failures[root]))
+            continue
         scope = scopes.get(root) if scopes else None
         plan = plan_cascade(root, failures[root], graph=graph, states=current, terms=terms, scope=scope)
         current.update({change.task: apply_change(current[change.task], change) for change in plan.changes})
+        taken.update(change.task for change in plan.changes)
         plans.append(plan)
     return plans
 
 
 def apply_change(state: TaskState, change: Change) -> TaskState:
     """The task after its part in a cascade: its bond has ended."""
-    return replace(state, status=str(change.target), bond_units=0)
+    return TaskState(
+        task=state.task,
+        status=change.target.value,
+        keeper=state.keeper,
+        epoch=state.epoch,
+        compute_units=state.compute_units,
+    )
 
 
 def _decide_scope(wanted: Scope, standing: Standing, below: Sequence[TaskState]) -> Scope:

@@ -33,9 +33,11 @@ POLICIES: Final[Mapping[FailureReason, Policy]] = {
     FailureReason.RESULT_REJECTED: Policy(scope=Scope.DOWNSTREAM, action=_ACTION.RE_EXECUTE),
     FailureReason.TIMEOUT: Policy(scope=Scope.DOWNSTREAM, action=_ACTION.EXTEND_TIMEOUT),
     FailureReason.CLAIM_EXPIRED: Policy(scope=Scope.DOWNSTREAM, action=_ACTION.RE_EXECUTE),
+    FailureReason.NOT_ACKNOWLEDGED: Policy(scope=Scope.TASK_ONLY, action=_ACTION.QUEUE_LATER),
     FailureReason.EXECUTION_FAILED: Policy(scope=Scope.DOWNSTREAM, action=_ACTION.RE_EXECUTE),
     FailureReason.NO_QUORUM: Policy(scope=Scope.DOWNSTREAM, action=_ACTION.GIVE_UP),
     FailureReason.RESOURCES_EXHAUSTED: Policy(scope=Scope.TASK_ONLY, action=_ACTION.QUEUE_LATER),
+    FailureReason.SUBMISSION_REFUSED: Policy(scope=Scope.DOWNSTREAM, action=_ACTION.GIVE_UP),
     FailureReason.INVALID_STATE: Policy(scope=Scope.DOWNSTREAM, action=_ACTION.REDISCOVER),
     FailureReason.ANCESTOR_FAILED: Policy(scope=Scope.DOWNSTREAM, action=_ACTION.WAIT_FOR_ANCESTOR),
     FailureReason.MANUAL: Policy(scope=Scope.DOWNSTREAM, action=_ACTION.GIVE_UP),
@@ -43,6 +45,10 @@ POLICIES: Final[Mapping[FailureReason, Policy]] = {
 #: actions that open a new attempt by themselves
 RETRYING: Final = frozenset(
     {_ACTION.RE_EXECUTE, _ACTION.EXTEND_TIMEOUT, _ACTION.QUEUE_LATER, _ACTION.REDISCOVER}
+)
+#: reasons for which the root's attempt does not count: nobody failed
+_UNCOUNTED: Final = frozenset(
+    {FailureReason.NOT_ACKNOWLEDGED, FailureReason.ANCESTOR_FAILED, FailureReason.MANUAL}
 )
 #: what a retried root brings back with it
 _TAKEN_ALONG: Final = frozenset({"rolled_back", "aborted", "cancelled"})
@@ -101,6 +107,11 @@ def decide_recovery(
         not_before=now + timedelta(seconds=delay_seconds),
         timeout_seconds=timeout_seconds,
     )
+
+
+def is_counted(reason: FailureReason) -> bool:
+    """Whether an attempt that ended so is one of those a task has."""
+    return reason not in _UNCOUNTED
 
 
 def compute_delay(failed_attempts: int, terms: RecoveryTerms) -> int:

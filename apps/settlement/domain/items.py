@@ -2,15 +2,20 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from apps.chains.data import HubEvent, SettlementItem
 from apps.content.domain.cid import cid_digest
 from apps.kernel.hashing import from_hex
 
+#: what the hub says of an item whose proof does not verify
+PROOF_REJECTED: Final = "proof_rejected"
 
-def build_item(*, task_id: int, epoch: int, performer: str, result: Mapping[str, Any]) -> SettlementItem:
-    """The hub's view of one accepted result."""
+
+def build_item(
+    *, task_id: int, epoch: int, performer: str, result: Mapping[str, Any], circuit: int = 0
+) -> SettlementItem:
+    """The hub's view of one accepted result; `circuit` is what proves its statement, 0 where nothing does."""
     action = result.get("action")
     return SettlementItem(
         task_id=task_id,
@@ -21,6 +26,8 @@ def build_item(*, task_id: int, epoch: int, performer: str, result: Mapping[str,
         target=action["target"] if action else None,
         call_data=from_hex(action["call_data"]) if action else b"",
         gas_limit=action["gas_limit"] if action else 0,
+        circuit=circuit,
+        statement=int(result["statement"], 16) if circuit else 0,
     )
 
 
@@ -49,4 +56,6 @@ def read_verdicts(events: Iterable[HubEvent]) -> dict[int, HubVerdict]:
             verdicts[task_id] = HubVerdict(is_settled=True, reason="settled_before")
         elif event.name == "ActionReverted":
             verdicts[task_id] = HubVerdict(is_settled=False, reason="action_reverted")
+        elif event.name == "ProofRejected":
+            verdicts[task_id] = HubVerdict(is_settled=False, reason=PROOF_REJECTED)
     return verdicts

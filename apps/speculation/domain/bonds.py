@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import Final
 
 from apps.kernel.amounts import split_proportionally
+from apps.kernel.speculation import DEPTH_MAX
 from apps.speculation.data import FailureReason
-from apps.speculation.domain.graph import DEPTH_MAX
 from apps.speculation.errors import BondTermsInvalid
 
 #: the ledger's amounts have 62 bits
@@ -25,9 +25,11 @@ SLASH_PERCENT: Final[Mapping[FailureReason, int]] = {
     FailureReason.RESULT_REJECTED: 10,
     FailureReason.TIMEOUT: 5,
     FailureReason.CLAIM_EXPIRED: 5,
+    FailureReason.NOT_ACKNOWLEDGED: 0,
     FailureReason.EXECUTION_FAILED: 0,
     FailureReason.NO_QUORUM: 0,
     FailureReason.RESOURCES_EXHAUSTED: 0,
+    FailureReason.SUBMISSION_REFUSED: 0,
     FailureReason.INVALID_STATE: 0,
     FailureReason.ANCESTOR_FAILED: 0,
     FailureReason.MANUAL: 0,

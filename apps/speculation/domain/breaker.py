@@ -106,6 +106,11 @@ def is_rate_exceeded(outcomes: Outcomes, terms: BreakerTerms) -> bool:
     return is_telling and outcomes.undone * 100 > terms.max_undone_percent * outcomes.ended
 
 
+def is_backed_up(was: bool, backlog: int, *, high: int, low: int) -> bool:
+    """Whether running ahead is held back by what is under way: from the high mark on, down to the low one."""
+    return backlog > low if was else backlog >= high
+
+
 def get_cooled_at(breaker: Breaker, terms: BreakerTerms) -> datetime:
     """When an open breaker lets the first probe through."""
     return breaker.since + timedelta(seconds=terms.cooldown_seconds)

@@ -9,6 +9,7 @@ from typing import Final
 
 from apps.jobs.data import EdgeKind
 from apps.kernel.ids import to_wire
+from apps.kernel.speculation import DEPTH_MAX
 from apps.speculation.data import UNDER_WAY, Standing
 from apps.speculation.domain.bonds import compute_bond
 from apps.speculation.domain.breaker import BreakerStatus, is_letting
@@ -133,7 +134,7 @@ def check_lease(case: Case) -> Finding:
 
 def check_bond(case: Case) -> Finding:
     """Whether the keeper can put up the bond and the network's stake at risk stays within its cap."""
-    bond_units = compute_bond(case.candidate.depth, case.terms.bonds)
+    bond_units = compute_bond(min(case.candidate.depth, DEPTH_MAX), case.terms.bonds)
     free_units = None if case.offer is None else case.offer.free_units
     at_risk_units = case.around.at_risk_units + bond_units
     most = case.terms.limits.max_at_risk_units

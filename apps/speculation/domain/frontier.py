@@ -6,7 +6,7 @@ confirmed, under way, or was let through in this very pass; what lies further be
 all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -43,16 +43,19 @@ def decide_frontier(
     around: Surroundings,
     terms: Terms,
     now: datetime,
+    asked: Collection[UUID] | None = None,
 ) -> list[Decision]:
-    """The decisions for the pending tasks of the frontier, parents first.
+    """The decisions for the pending tasks of the frontier (of the `asked` ones), parents first.
 
-    `claims` without a task, or `keepers` without its keeper, mean that nobody can take it.
+    `claims` without a task, or `keepers` without its keeper, mean that nobody can take it: nothing can
+    stand on it yet, even where it may start.
     """
     current = dict(standings)
     free = {address: stake.free_units for address, stake in keepers.items()}
     running = dict(around.running_children)
     decisions: list[Decision] = []
-    for task in graph.get_order(task for task in standings if standings[task] is Standing.PENDING):
+    pending = (task for task in standings if standings[task] is Standing.PENDING)
+    for task in graph.get_order(task for task in pending if asked is None or task in asked):
         if not _is_on_frontier(graph, current, task):
             continue
         claim = claims.get(task)
@@ -62,10 +65,10 @@ def decide_frontier(
             build_candidate(graph, current, task), offer=offer, around=here, terms=terms, now=now
         )
         decisions.append(decision)
-        if not decision.may_start:
+        if not decision.may_start or claim is None:
             continue
         current[task] = Standing.SCHEDULED
-        if claim and decision.bond_units:
+        if decision.bond_units:
             free[claim.keeper] -= decision.bond_units
         around = _take(around, decision)
         for parent in graph.get_parents(task):

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from types import MappingProxyType
-from typing import Final, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 from apps.jobs.data import EdgeKind
 from apps.jobs.errors import DependencyCycle, DuplicateEdge, SelfDependency
@@ -19,9 +19,6 @@ from apps.speculation.domain.layers import layer
 from apps.speculation.errors import DependencyUnknown, TaskRepeated
 
 K = TypeVar("K")
-
-#: no run is allowed to be deeper, whatever its mode
-DEPTH_MAX: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,46 +4,11 @@ The most specific word wins for mode, depth and branches. Switching off is diffe
 where network, project and job all leave it on.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Final
 
-from apps.speculation.domain.graph import DEPTH_MAX
-from apps.speculation.errors import SpeculationLimitsInvalid
+from apps.kernel.speculation import MODE_LIMITS, Choice, Mode, require_choice
 
-BRANCHES_MAX: Final = 16
-
-
-class Mode(StrEnum):
-    """A named pair of depth and branches."""
-
-    #: shallow and narrow
-    CONSERVATIVE = "conservative"
-    #: the default
-    BALANCED = "balanced"
-    #: deep and wide
-    AGGRESSIVE = "aggressive"
-    #: depth 1 to 20 and branches 1 to 16, as given
-    CUSTOM = "custom"
-
-
-#: mode → (max_depth, max_branches)
-MODE_LIMITS: Final[Mapping[Mode, tuple[int, int]]] = {
-    Mode.CONSERVATIVE: (3, 2),
-    Mode.BALANCED: (5, 4),
-    Mode.AGGRESSIVE: (10, 8),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """What the network, a project or a job says; None says nothing."""
-
-    is_enabled: bool | None = None
-    mode: Mode | None = None
-    max_depth: int | None = None
-    max_branches: int | None = None
+__all__ = ["MODE_LIMITS", "Choice", "Limits", "Mode", "require_choice", "resolve_limits"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,21 +27,6 @@ class Limits:
     def is_enabled(self) -> bool:
         """Whether nobody switched speculation off."""
         return not self.off_by
-
-
-def require_choice(choice: Choice) -> Choice:
-    """The choice where it is one; raise SpeculationLimitsInvalid(field, value, reason) otherwise.
-
-    Depth and branches are given for the custom mode, both, and for no other.
-    """
-    given = (("max_depth", choice.max_depth, DEPTH_MAX), ("max_branches", choice.max_branches, BRANCHES_MAX))
-    for field, value, most in given:
-        if choice.mode is Mode.CUSTOM:
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-                raise SpeculationLimitsInvalid(field=field, value=value, reason=f"custom takes 1 to {most}")
-        elif value is not None:
-            raise SpeculationLimitsInvalid(field=field, value=value, reason="given with mode custom only")
-    return choice
 
 
 def resolve_limits(

@@ -1,14 +1,26 @@
 """What a keeper is told to do: one step of a job's definition, made concrete for one run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
+
+#: instructions of the trace a script's run is mapped to (`apps/proofs/domain/task_witness.py`)
+TRACE_INSTRUCTIONS: Final = 7
 
 
 def build_spec(
-    step: Mapping[str, Any], *, task: str, due_at: datetime, deadline_seconds: int, action_gas_limit: int
+    step: Mapping[str, Any],
+    *,
+    task: str,
+    due_at: datetime,
+    deadline_seconds: int,
+    action_gas_limit: int,
+    circuits: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """The task's specification as `apps/execution/data.py` describes it; parents are joined later."""
+    """The task's specification as `apps/execution/data.py` describes it; parents are joined later.
+
+    `circuits` are the sizes a proof may have, none where none is asked for.
+    """
     action = step.get("action")
     limits = step.get("limits") or {}
     return {
@@ -19,6 +31,8 @@ def build_spec(
         "inputs": step.get("inputs") or {},
         "params": step.get("params"),
         "parents": {},
+        "awaits": {},
+        "proof": {"circuit": choose_circuit(step, circuits)} if circuits else None,
         "arguments": step.get("arguments") or {"kind": "none", "values": []},
         "action": {"gas_limit": action_gas_limit, **action} if action else None,
         "limits": {
@@ -27,3 +41,14 @@ def build_spec(
             "cpu_seconds": limits.get("cpu_seconds", limits.get("deadline_seconds", deadline_seconds)),
         },
     }
+
+
+def choose_circuit(step: Mapping[str, Any], circuits: Sequence[int]) -> int:
+    """The smallest of these circuits whose half takes all that the step reads, else the largest.
+
+    It reads its specification, its inputs and the outputs of its data parents. What reads more than the
+    largest takes is refused when the job is made.
+    """
+    data_parents = sum(parent.get("kind", "data") == "data" for parent in step.get("parents", ()))
+    needed = max(1 + len(step.get("inputs") or {}) + data_parents, TRACE_INSTRUCTIONS)
+    return next((size for size in sorted(circuits) if size // 2 >= needed), max(circuits))

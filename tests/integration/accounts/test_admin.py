@@ -9,6 +9,9 @@ from tests.factories.accounts import make_key, make_project, make_staff, make_us
 
 pytestmark = pytest.mark.django_db
 
+#: the members' part of a project's form, empty
+ROWS = {f"memberships-{name}_FORMS": 0 for name in ("TOTAL", "INITIAL", "MIN_NUM", "MAX_NUM")}
+
 
 @pytest.fixture
 def staff_client() -> Client:
@@ -51,13 +54,7 @@ def test_a_person_without_rights_is_sent_to_the_login():
 def test_a_project_opened_in_the_admin_has_its_event_and_member(staff_client):
     owner = make_user()
     form = {"name": "From admin", "slug": "from-admin", "owner": owner.pk}
-    rows = {
-        "memberships-TOTAL_FORMS": 0,
-        "memberships-INITIAL_FORMS": 0,
-        "memberships-MIN_NUM_FORMS": 0,
-        "memberships-MAX_NUM_FORMS": 0,
-    }
-    response = staff_client.post("/admin/accounts/project/add/", form | rows)
+    response = staff_client.post("/admin/accounts/project/add/", form | ROWS)
     assert response.status_code == 302
     project = Project.objects.get(slug="from-admin")
     (event,) = get_events(aggregate=("project", project.id.hex))
@@ -68,10 +65,40 @@ def test_a_project_opened_in_the_admin_has_its_event_and_member(staff_client):
 def test_a_refused_project_is_not_written_around_the_service(staff_client):
     make_project(name="Taken")
     form = {"name": "Bad", "slug": "Not--A_slug", "owner": make_user().pk}
-    rows = {f"memberships-{name}_FORMS": 0 for name in ("TOTAL", "INITIAL", "MIN_NUM", "MAX_NUM")}
-    response = staff_client.post("/admin/accounts/project/add/", form | rows, follow=True)
+    response = staff_client.post("/admin/accounts/project/add/", form | ROWS, follow=True)
     assert response.status_code == 200
     assert not Project.objects.filter(name="Bad").exists()
+
+
+def test_what_a_project_says_about_running_ahead_is_edited_through_the_service(staff_client):
+    project = make_project()
+    page = f"/admin/accounts/project/{project.id}/change/"
+    assert "costs the keeper" in staff_client.get(page).content.decode()
+    form = {"name": project.name, "speculation": '{"mode": "aggressive"}', "allows_drills": "on"} | ROWS
+    assert staff_client.post(page, form).status_code == 302
+    stored = Project.objects.get(pk=project.pk)
+    assert (stored.speculation, stored.allows_drills) == ({"mode": "aggressive"}, True)
+    event = list(get_events(aggregate=("project", project.id.hex)))[-1]
+    assert event.payload["set"] == {"speculation": {"mode": "aggressive"}, "allows_drills": True}
+    assert staff_client.post(page, form | {"speculation": ""}).status_code == 302
+    assert Project.objects.get(pk=project.pk).speculation == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"mode": "custom", "max_depth": 21, "max_branches": 1}', "max_depth: custom takes 1 to 20"),
+        ('"off"', "an object is expected"),
+        ("{", "Enter a valid JSON"),
+    ],
+)
+def test_a_choice_that_is_not_on_offer_is_refused_by_the_form(staff_client, text, words):
+    project = make_project()
+    page = f"/admin/accounts/project/{project.id}/change/"
+    response = staff_client.post(page, {"name": "Other", "speculation": text} | ROWS)
+    assert response.status_code == 200
+    assert words in response.content.decode()
+    assert Project.objects.get(pk=project.pk).event_sequence == 1
 
 
 def test_switching_off_and_revoking_are_actions_with_events(staff_client):

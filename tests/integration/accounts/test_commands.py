@@ -39,3 +39,8 @@ def test_the_command_issues_an_operators_key_as_json():
 def test_the_command_says_in_one_line_what_is_wrong(arguments):
     with pytest.raises(CommandError):
         run(*arguments)
+
+
+def test_an_unknown_scope_is_named_with_those_there_are(project):
+    with pytest.raises(CommandError, match=r"^No such scope: scope jobs:eat\. Known: .*jobs:read"):
+        run("--project", project.slug, "--name", "x", "--scope", "jobs:eat")

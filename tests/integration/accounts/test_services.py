@@ -28,10 +28,12 @@ from apps.accounts.services import (
     project_create,
     project_update,
 )
+from apps.eventlog.domain.replay import replay
 from apps.eventlog.models import Event
 from apps.eventlog.selectors import chain_verify, get_events
 from apps.kernel.errors import PreconditionFailed
 from apps.kernel.ids import new_id
+from apps.kernel.speculation import Choice, Mode, SpeculationLimitsInvalid
 from tests.factories.accounts import make_key, make_project, make_user
 
 pytestmark = pytest.mark.django_db
@@ -215,3 +217,36 @@ def test_replaying_the_events_of_a_key_gives_its_row():
         fields |= event.payload["set"]
     assert fields == key.get_json_fields(list(fields))
     assert set(fields) == set(services._KEY_FIELDS)
+
+
+def test_what_a_project_says_about_running_ahead_is_stored_as_said_with_its_event():
+    project = make_project()
+    assert (project.speculation, project.speculation_choice) == ({}, Choice())
+    custom = Choice(mode=Mode.CUSTOM, max_depth=20, max_branches=8)
+    project_update(project_id=project.id, speculation=custom)
+    project_update(project_id=project.id, speculation=custom)
+    stored = Project.objects.get(pk=project.id)
+    assert stored.speculation == {"mode": "custom", "max_depth": 20, "max_branches": 8}
+    assert (stored.speculation_choice, stored.event_sequence) == (custom, 2)
+    project_update(project_id=project.id, speculation=Choice())
+    events = get_events(aggregate=("project", project.id.hex))
+    assert replay(events)["speculation"] == Project.objects.get(pk=project.id).speculation == {}
+
+
+def test_a_choice_that_is_not_on_offer_is_not_stored():
+    project = make_project()
+    for bad in (Choice(mode=Mode.CUSTOM, max_depth=21, max_branches=1), Choice(max_branches=2)):
+        with pytest.raises(SpeculationLimitsInvalid):
+            project_update(project_id=project.id, speculation=bad)
+        with pytest.raises(SpeculationLimitsInvalid):
+            project_create(name="New", owner=project.owner, speculation=bad)
+    assert Project.objects.get(pk=project.id).event_sequence == 1
+    assert not Project.objects.filter(name="New").exists()
+
+
+def test_drills_are_allowed_by_the_project_and_not_by_default():
+    project = make_project()
+    assert not project.allows_drills
+    project_update(project_id=project.id, allows_drills=True)
+    (_, event) = get_events(aggregate=("project", project.id.hex))
+    assert event.payload["set"] == {"allows_drills": True}

@@ -1,5 +1,6 @@
 """A real node for every test of the chains app."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,26 @@ def connect() -> Iterator[Callable[[type[ChainClient], str], Any]]:
     yield open_one
     for client in opened:
         client.close()
+
+
+@pytest.fixture
+def home(tmp_path: Path, settings: Settings) -> Iterator[Path]:
+    """A fresh home with a node that has nothing on it."""
+    with AnvilProcess(tmp_path / "chain", find_free_port(), BLOCK_SECONDS) as node:
+        tree = settings.FOREKEEP
+        chain = dataclasses.replace(
+            tree.chain,
+            rpc_url=node.url,
+            deployment_file=tmp_path / "deployment.json",
+            dispatcher_key_file=tmp_path / "keys" / "dispatcher.json",
+            submitter_key_files=tuple(tmp_path / "keys" / f"submitter-{n}.json" for n in (1, 2)),
+        )
+        proofs = dataclasses.replace(
+            tree.proofs, is_required=True, sizes=("16",), keys_folder=tmp_path / "proofs"
+        )
+        settings.FOREKEEP = dataclasses.replace(tree, home=tmp_path, chain=chain, proofs=proofs)
+        yield tmp_path
+        close_clients()
 
 
 @pytest.fixture

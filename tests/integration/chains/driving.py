@@ -1,6 +1,9 @@
-"""Driving outbound transactions through a real node, with time as an argument."""
+"""Driving outbound transactions through a real node, with time as an argument; running commands."""
 
 from datetime import timedelta
+from io import StringIO
+
+from django.core.management import call_command
 
 from apps.chains.artifacts import get_abi
 from apps.chains.client import ChainClient
@@ -12,6 +15,13 @@ from apps.eventlog.selectors import get_database_now
 from tests.support.waiting import wait_until
 
 PROJECT = (7).to_bytes(32)
+
+
+def run(*arguments):
+    """Run a management command; what it printed."""
+    out = StringIO()
+    call_command(*arguments, stdout=out)
+    return out.getvalue()
 
 
 def deposit_request(chain, *, wei=1, gas_limit=100_000, purpose="test"):

@@ -2,10 +2,9 @@
 
 import dataclasses
 import stat
-from io import StringIO
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError
 
 from apps.chains.anvil import AnvilProcess
 from apps.chains.artifacts import get_abi
@@ -17,32 +16,10 @@ from apps.chains.models import Sender
 from apps.chains.registry import get_active_count, get_deposits
 from apps.chains.selectors import get_deployment, open_client, open_registry
 from apps.kernel.ids import new_id, to_wire
+from tests.integration.chains.driving import run
 from tests.support.chain import close_clients, find_free_port
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def home(tmp_path, settings):
-    """A fresh home with a node that has nothing on it."""
-    with AnvilProcess(tmp_path / "chain", find_free_port(), 0.05) as node:
-        tree = settings.FOREKEEP
-        chain = dataclasses.replace(
-            tree.chain,
-            rpc_url=node.url,
-            deployment_file=tmp_path / "deployment.json",
-            dispatcher_key_file=tmp_path / "keys" / "dispatcher.json",
-            submitter_key_files=tuple(tmp_path / "keys" / f"submitter-{n}.json" for n in (1, 2)),
-        )
-        settings.FOREKEEP = dataclasses.replace(tree, home=tmp_path, chain=chain)
-        yield tmp_path
-        close_clients()
-
-
-def run(*arguments):
-    out = StringIO()
-    call_command(*arguments, stdout=out)
-    return out.getvalue()
 
 
 def test_key_files_are_private_and_made_once(home):

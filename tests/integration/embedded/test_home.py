@@ -1,10 +1,12 @@
 """The deployment's folder: secrets readable by their owner alone, ports on a real machine."""
 
+import os
 import socket
 import stat
 from pathlib import Path
 
 from project.embedded.home import (
+    lock_home,
     ports_text,
     read_home_env,
     remembered_ports,
@@ -70,3 +72,9 @@ def test_free_ports_are_all_different() -> None:
     ports = find_free_ports(("web", "flower", "redis"))
 
     assert len(set(ports.values())) == 3
+
+
+def test_a_home_that_was_open_to_all_is_closed(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    os.close(lock_home(tmp_path))
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700

@@ -8,6 +8,7 @@ from apps.accounts.models import ApiKey, Project
 from apps.accounts.services import authenticate
 from apps.kernel.ids import new_id, to_wire
 from tests.factories.accounts import make_key, make_operator_key, make_project, make_user
+from tests.factories.ledger import fund_project
 
 pytestmark = pytest.mark.django_db
 
@@ -64,6 +65,66 @@ def test_an_edit_needs_the_version_it_was_based_on(project, api_client):
     second = api_client.patch(path, {"name": "Second"}, headers={"If-Match": etag})
     assert (second.status_code, second.json()["code"]) == (412, "precondition_failed")
     assert Project.objects.get(pk=project.pk).name == "First"
+
+
+def test_what_a_project_says_about_running_ahead_is_shown_and_edited_on_its_version(project, api_client):
+    path = f"/api/v1/projects/{project.wire_id}"
+    first = api_client.get(path)
+    assert (first.json()["speculation"], first.json()["allows_drills"]) == ({}, False)
+    said = {"mode": "custom", "max_depth": 20, "max_branches": 8}
+    edited = api_client.patch(path, {"speculation": said}, headers={"If-Match": first["ETag"]})
+    assert (edited.status_code, edited.json()["speculation"], edited["ETag"]) == (200, said, '"v2"')
+    stale = api_client.patch(path, {"speculation": None}, headers={"If-Match": first["ETag"]})
+    assert (stale.status_code, stale.json()["code"]) == (412, "precondition_failed")
+    assert api_client.patch(path, {"name": "Other"}).json()["speculation"] == said
+    assert api_client.patch(path, {"speculation": {"enabled": False}}).json()["speculation"] == {
+        "enabled": False
+    }
+    assert api_client.patch(path, {"speculation": None}).json()["speculation"] == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "pointer"),
+    [
+        ({"mode": "custom", "max_depth": 21, "max_branches": 8}, "/speculation/max_depth"),
+        ({"mode": "custom", "max_depth": 3}, "/speculation/max_branches"),
+        ({"mode": "balanced", "max_depth": 3}, "/speculation/max_depth"),
+        ({"mode": "reckless"}, "/speculation/mode"),
+        ({"enabled": "no"}, "/speculation/enabled"),
+        ({"depth": 3}, "/speculation/depth"),
+        ("off", "/speculation"),
+    ],
+)
+def test_a_choice_that_is_not_on_offer_is_refused_with_its_code_and_place(project, api_client, said, pointer):
+    response = api_client.patch(f"/api/v1/projects/{project.wire_id}", {"speculation": said, "name": "Other"})
+    (error,) = response.json()["errors"]
+    assert (response.status_code, error["code"], error["pointer"]) == (
+        422,
+        "speculation_limits_invalid",
+        pointer,
+    )
+    assert Project.objects.get(pk=project.pk).event_sequence == 1
+
+
+def test_drills_are_allowed_by_an_operator_and_forbidden_by_anybody(project, api_client, operator_client):
+    path = f"/api/v1/projects/{project.wire_id}"
+    refused = api_client.patch(path, {"allows_drills": True})
+    assert (refused.status_code, refused.json()["code"]) == (403, "scope_missing")
+    assert refused.json()["errors"][0]["pointer"] == "/allows_drills"
+    assert operator_client.patch(path, {"allows_drills": True}).json()["allows_drills"] is True
+    assert api_client.patch(path, {"allows_drills": False}).json()["allows_drills"] is False
+
+
+def test_a_project_is_opened_with_what_it_says_about_running_ahead(person_client):
+    person_client.force_login(make_project(owner=make_user()).owner)
+
+    def open_project(**body):
+        return person_client.post("/api/v1/projects", body, format="json")
+
+    opened = open_project(name="Careful", speculation={"enabled": False})
+    assert (opened.status_code, opened.json()["speculation"]) == (201, {"enabled": False})
+    drilling = open_project(name="Drills", allows_drills=True)
+    assert (drilling.status_code, drilling.json()["code"]) == (403, "scope_missing")
 
 
 def test_a_key_is_issued_with_its_secret_shown_once(project, api_client):
@@ -166,3 +227,26 @@ def test_a_method_that_is_not_there_is_405(api_client):
     response = api_client.delete("/api/v1/keys")
     assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed")
     assert "POST" in response["Allow"]
+
+
+def test_the_documents_of_projects_have_their_balances(api_client, project):
+    fund_project(project.id, 2**60)
+    one = api_client.get(f"/api/v1/projects/{project.wire_id}").json()
+    (row,) = api_client.get("/api/v1/projects").json()["data"]
+    assert one == row
+    assert (one["prepaid_units"], one["escrow_units"]) == (str(2**60), "0")
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ('{"name": "x",\n "slug" 1}', "Expecting ':' delimiter at line 2, column 9"),
+        ('{"name": "x", "name": "y"}', "the name 'name' stands twice in one object"),
+        ('{"name": NaN}', "NaN is not JSON"),
+        (b'{"name": "\xff"}', "it is not UTF-8"),
+    ],
+)
+def test_a_malformed_body_is_told_where_it_breaks_off(api_client, body, detail):
+    response = api_client.post("/api/v1/keys", body, content_type="application/json")
+    answer = response.json()
+    assert (response.status_code, answer["code"], answer["detail"]) == (400, "body_malformed", detail)

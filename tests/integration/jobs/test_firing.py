@@ -20,8 +20,10 @@ from apps.jobs.services import (
     jobs_reprice,
     jobs_take_due,
 )
+from apps.tasks.services import runs_fire
 from tests.factories.accounts import make_project
 from tests.factories.jobs import make_job, make_time_job
+from tests.factories.ledger import fund_project
 
 pytestmark = pytest.mark.django_db
 
@@ -243,3 +245,68 @@ def test_a_job_created_without_a_gas_price_is_priced_once_there_is_one():
     assert get_job(job.id).estimated_cost_units == 1_200
     assert get_job(ended.id).estimated_cost_units is None
     assert types_of(job) == ["job.created", "job.priced"]
+
+
+def fire_runs(job, now):
+    """One pass of the stage that opens runs."""
+    return runs_fire(now=now, limit=10, ids=[job.id])
+
+
+def priced(**fields):
+    """A timed job that costs 100 units."""
+    job = make_time_job(**fields)
+    Job.objects.filter(pk=job.pk).update(estimated_cost_units=100)
+    job.refresh_from_db()
+    return job
+
+
+def test_a_tick_that_cannot_be_paid_is_lost_uncounted_and_the_job_says_why():
+    job = priced(seconds=60, max_fires=2)
+    now = job.next_fire_at
+    fund_project(job.project_id, 40)
+    fire_runs(job, now)
+    row = get_job(job.id)
+    assert (row.fire_count, row.last_fired_at, row.status) == (0, None, "active")
+    assert row.next_fire_at == now + timedelta(seconds=60)
+    assert row.last_refusal == {
+        "reason": "insufficient_funds",
+        "needed_units": "100",
+        "available_units": "40",
+        "at": now.isoformat().replace("+00:00", "Z"),
+    }
+    assert types_of(job) == ["job.created", "job.fire_refused"]
+
+    fund_project(job.project_id, 60)
+    fire_runs(job, row.next_fire_at)
+    row = get_job(job.id)
+    assert (row.fire_count, row.last_refusal) == (1, None)
+
+
+def test_a_job_that_fires_once_waits_for_a_tick_it_can_pay():
+    job = priced(seconds=60, recurring=False)
+    fire_runs(job, job.next_fire_at)
+    row = get_job(job.id)
+    assert (row.status, row.fire_count) == ("active", 0)
+    assert row.next_fire_at == job.next_fire_at + timedelta(seconds=60)
+    fund_project(job.project_id, 100)
+    fire_runs(job, row.next_fire_at)
+    row = get_job(job.id)
+    assert (row.status, row.fire_count, row.next_fire_at) == ("completed", 1, None)
+
+
+def test_a_job_whose_last_tick_cannot_be_paid_is_over():
+    job = priced(schedule={"kind": "specific", "instants": ["2099-01-01T00:00:00Z"]})
+    fire_runs(job, job.next_fire_at)
+    row = get_job(job.id)
+    assert (row.status, row.fire_count, row.next_fire_at) == ("completed", 0, None)
+    assert row.last_refusal["reason"] == "insufficient_funds"
+    assert types_of(job) == ["job.created", "job.fire_refused", "job.completed"]
+
+
+def test_the_document_of_a_job_shows_its_last_refusal(api_client, project):
+    job = priced(project=project, seconds=60)
+    assert api_client.get(f"/api/v1/jobs/{job.wire_id}").json()["last_refusal"] is None
+    fire_runs(job, job.next_fire_at)
+    shown = api_client.get(f"/api/v1/jobs/{job.wire_id}").json()
+    assert shown["last_refusal"] == get_job(job.id).last_refusal
+    assert shown["fire_count"] == 0

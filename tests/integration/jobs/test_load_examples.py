@@ -8,17 +8,38 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from apps.accounts.services import project_update
 from apps.content.domain.cid import cid_of
 from apps.content.selectors import get_store
+from apps.jobs.data import compute_depths
 from apps.jobs.management.commands import load_examples
 from apps.jobs.models import Job
+from apps.jobs.selectors import get_definition
 from apps.jobs.services import job_delete
+from apps.kernel.speculation import Choice, Mode
+from project.embedded.seed import examples_load
 from tests.factories.accounts import make_project
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("deployment", "quiet_chain")]
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-NAMES = {"Price report", "Heat alarm", "Heat alarm on a winter day", "Pipeline"}
+NAMES = {
+    "Price report",
+    "Heat alarm",
+    "Heat alarm on a winter day",
+    "Pipeline",
+    "Chain, speculation off",
+    "Chain, speculation on",
+    "Diamond, speculation off",
+    "Diamond, speculation on",
+    "Fire drill",
+}
+
+
+@pytest.fixture
+def project(project):
+    """A project that takes the drill."""
+    return project_update(project_id=project.id, allows_drills=True)
 
 
 @pytest.fixture
@@ -31,9 +52,9 @@ def find(name: str) -> Any:
     return Job.objects.get(name=name)
 
 
-def load(*options):
+def load(*options, **streams):
     out = StringIO()
-    call_command("load_examples", *options, "--json", stdout=out)
+    call_command("load_examples", *options, "--json", stdout=out, **streams)
     return json.loads(out.getvalue())
 
 
@@ -77,11 +98,36 @@ def test_the_pipeline_waits_step_by_step(project):
     ]
 
 
+@pytest.mark.parametrize(("name", "steps", "depth"), [("Chain", 10, 9), ("Diamond", 6, 2)])
+def test_chain_and_diamond_are_there_twice_and_differ_in_speculation_only(project, name, steps, depth):
+    load()
+    off, on = find(f"{name}, speculation off"), find(f"{name}, speculation on")
+    assert off.speculation_choice == Choice(is_enabled=False)
+    assert on.speculation_choice == Choice(is_enabled=True, mode=Mode.CUSTOM, max_depth=20, max_branches=8)
+    assert off.definition_hash == on.definition_hash
+    depths = compute_depths(get_definition(on).steps)
+    assert (len(depths), max(depths.values())) == (steps, depth)
+
+
+def test_the_first_proof_of_the_drill_is_the_one_that_is_rejected(project):
+    load()
+    drill = find("Fire drill")
+    assert [drill.get_drill(step) for step in ("wet_days", "wet_spells", "report")] == [1, 0, 0]
+
+
+def test_a_project_that_allows_no_drills_gets_everything_else_and_is_told(db):
+    make_project()
+    said = StringIO()
+    assert {line["name"] for line in load(stderr=said)} == NAMES - {"Fire drill"}
+    assert "Fire drill" in said.getvalue()
+    assert "allows no drills" in said.getvalue()
+
+
 def test_with_several_projects_one_has_to_be_named(project):
     make_project()
     with pytest.raises(CommandError, match="--project"):
         load()
-    assert len(load("--project", project.slug)) == 4
+    assert len(load("--project", project.slug)) == len(NAMES)
 
 
 def test_without_a_project_or_with_a_bad_example_the_command_says_so(db, tmp_path):
@@ -93,3 +139,22 @@ def test_without_a_project_or_with_a_bad_example_the_command_says_so(db, tmp_pat
     (tmp_path / "bad" / "job.json").write_text(json.dumps(bad))
     with pytest.raises(CommandError, match=r"gone\.py"):
         load("--folder", str(tmp_path))
+
+
+def test_a_start_loads_them_into_its_own_project_among_several(project, deployment):
+    make_project()
+    said: list[str] = []
+    examples_load(project, said.append)
+    assert said == []
+    assert {job.name for job in Job.objects.filter(project=project)} == NAMES
+    assert Job.objects.count() == len(NAMES)
+
+
+def test_examples_that_cannot_be_loaded_do_not_stop_a_start(project, monkeypatch):
+    def broken():
+        raise OSError("the chain is away")
+
+    monkeypatch.setattr(load_examples, "get_gas_price_wei", broken)
+    said: list[str] = []
+    examples_load(project, said.append)
+    assert said == ["the example jobs could not be loaded: the chain is away"]

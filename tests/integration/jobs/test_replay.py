@@ -44,6 +44,7 @@ def test_the_events_of_a_job_rebuild_its_row_at_every_step_of_its_life():
         job_id=job.id,
         changes={
             "name": "grüße",
+            "speculation": {"mode": "conservative"},
             "steps": [{"key": "one", "script_source": "1", "params": [1.5, 2.0, None]}],
         },
         store=make_store(),

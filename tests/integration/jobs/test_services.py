@@ -12,6 +12,7 @@ from apps.eventlog.errors import SecretInPayload
 from apps.eventlog.selectors import get_database_now, get_events
 from apps.jobs.data import Bounds, Prices, definition_from_json
 from apps.jobs.errors import (
+    DrillNotAllowed,
     ExpiresInPast,
     FieldInvalid,
     InputMissing,
@@ -23,9 +24,11 @@ from apps.jobs.models import Job
 from apps.jobs.selectors import get_definition, get_job, get_jobs
 from apps.jobs.services import job_create, job_delete, job_pause, job_resume, job_update, jobs_expire
 from apps.kernel.errors import PreconditionFailed
+from apps.kernel.speculation import Choice, Mode
 from tests.factories.accounts import make_project
 from tests.factories.jobs import (
     SCRIPT,
+    drill_body,
     job_body,
     make_job,
     make_store,
@@ -284,6 +287,44 @@ def test_a_deleted_job_keeps_its_history_and_leaves_the_lists():
             change(job_id=job.id)
     with pytest.raises(JobEnded):
         edit(job, name="again")
+
+
+def test_what_a_job_says_about_running_ahead_is_an_edit_like_any_other():
+    job = make_job(**pipeline_body(speculation={"mode": "aggressive"}))
+    assert job.speculation_choice == Choice(mode=Mode.AGGRESSIVE)
+    assert get_definition(job).speculation == job.speculation_choice
+    edited = edit(job, speculation={"enabled": False})
+    assert (edited.speculation, edited.version) == ({"enabled": False}, 2)
+    assert edited.definition_hash == job.definition_hash
+    assert edit(job, speculation={"enabled": False, "mode": None}).version == 2
+    assert edit(job, speculation=None).speculation_choice == Choice()
+
+
+def test_a_drill_is_taken_where_the_project_allows_drills_and_read_by_its_step():
+    project = make_project()
+    project_update(project_id=project.id, allows_drills=True)
+    job = make_job(project=project, **drill_body())
+    assert [job.get_drill(step) for step in ("load", "clean", "publish", "gone")] == [0, 1, 0, 0]
+    project_update(project_id=project.id, allows_drills=False)
+    assert get_job(job.id).get_drill("clean") == 0
+    assert edit(job, name="other").version == 2
+
+
+def test_a_drill_is_refused_where_the_project_allows_none():
+    job = make_job(**pipeline_body())
+    for act in (lambda: make_job(**drill_body()), lambda: edit(job, steps=drill_body()["steps"])):
+        with pytest.raises(DrillNotAllowed) as refused:
+            act()
+        assert (refused.value.pointer, refused.value.step) == ("/steps/1/drill", "clean")
+    assert get_job(job.id).version == 1
+
+
+def test_a_row_from_before_there_were_drills_has_none():
+    job = make_job(**pipeline_body())
+    steps = [{name: step[name] for name in step if name != "drill"} for step in job.definition["steps"]]
+    move_clock(job, definition={**job.definition, "steps": steps})
+    assert get_job(job.id).get_drill("clean") == 0
+    assert get_definition(get_job(job.id)).steps == get_definition(job).steps
 
 
 def test_a_job_of_another_project_is_not_found():

@@ -1,5 +1,7 @@
 """What the deployment offers: chains, prices, the gas price of now."""
 
+from dataclasses import replace
+
 import pytest
 from django.conf import settings
 
@@ -36,6 +38,18 @@ def test_without_a_deployment_no_chain_is_known():
 
 def test_the_deployments_chain_is_the_one_that_is_taken(deployment):
     assert terms.get_bounds().chain_ids == (31337,)
+
+
+def test_a_step_reads_at_most_what_a_required_proof_binds(monkeypatch):
+    proofs = replace(settings.FOREKEEP.proofs, is_required=True, sizes=("16",))
+    monkeypatch.setattr(settings, "FOREKEEP", replace(settings.FOREKEEP, proofs=proofs))
+    assert terms.get_bounds().read_max == 7
+    proofs = replace(proofs, sizes=("64", "16"))
+    monkeypatch.setattr(settings, "FOREKEEP", replace(settings.FOREKEEP, proofs=proofs))
+    assert terms.get_bounds().read_max == 31
+    proofs = replace(proofs, is_required=False)
+    monkeypatch.setattr(settings, "FOREKEEP", replace(settings.FOREKEEP, proofs=proofs))
+    assert terms.get_bounds().read_max is None
 
 
 def test_a_fee_counts_the_performer_and_the_whole_committee():

@@ -12,6 +12,7 @@ from apps.execution.data import receipt_from_json
 from apps.kernel import bls
 from apps.kernel.eip712 import require_signer
 from apps.kernel.settlement_hash import settlement_message
+from apps.speculation.domain.lineage import STAMP
 from tests.factories.keepers import DOMAIN
 from tests.factories.nodes import (
     ACTION,
@@ -146,6 +147,10 @@ def _envelope(body: bytes, **changes: Any) -> str:
     return json.dumps({**envelope, **changes})
 
 
+def _stamped(stamps: Any) -> dict[str, Any]:
+    return {"stamped_headers": [STAMP], "stamps": stamps}
+
+
 def test_nothing_pushed_on_its_queue_ends_a_node(around: Surroundings) -> None:
     node = around.start_node()
     assert node.process is not None
@@ -174,6 +179,14 @@ def test_nothing_pushed_on_its_queue_ends_a_node(around: Surroundings) -> None:
         _envelope(valid, headers={}),
         _envelope(valid, headers={"task": "keeper.execute", "id": "4", "lang": "py", "eta": "soon"}),
         _envelope(valid, headers={"task": "keeper.execute", "id": "5", "lang": "py", "traceparent": 7}),
+        _envelope(valid, headers={"task": "keeper.execute", "id": "6", "lang": "py", "stamped_headers": 5}),
+        _envelope(valid, headers={"task": "keeper.execute", "id": "7", "lang": "py", **_stamped([])}),
+        _envelope(valid, headers={"task": "keeper.execute", "id": "8", "lang": "py", **_stamped("x")}),
+        _envelope(
+            valid, headers={"task": "keeper.execute", "id": "9", "lang": "py", **_stamped({STAMP: [[5]]})}
+        ),
+        _envelope(json.dumps([["x"], {"assignment": {}}, {"chain": 5, "callbacks": "x"}]).encode()),
+        _envelope(json.dumps([[None], {"assignment": {}, "parents": 5}, {"chain": ["x"]}]).encode()),
         _envelope(pickle.dumps([[], {}, {}]), **{"content-type": "application/x-python-serialize"}),
         _envelope(valid, **{"content-type": "application/unknown"}),
         _envelope(valid, properties=None),
@@ -219,14 +232,14 @@ def test_a_running_script_is_aborted_by_command_though_every_thread_is_busy(arou
 
     around.sender.control.broadcast(
         "keeper.abort",
-        arguments={"task": f"task_{assignment.task_id.hex}", "epoch": assignment.epoch},
+        arguments={"attempts": [(f"task_{assignment.task_id.hex}", assignment.epoch)]},
         destination=[f"keeper@{node.address}"],
     )
 
     assert _execute(around, node, _script(around, RANDOM))["status"] == "ok"
     assert "assignment aborted" in node.log()
     around.sender.control.broadcast(
-        "keeper.abort", arguments={"task": "nonsense", "epoch": "x"}, destination=[f"keeper@{node.address}"]
+        "keeper.abort", arguments={"attempts": [("nonsense", "x"), 5]}, destination=[f"keeper@{node.address}"]
     )
     assert _execute(around, node, _script(around, RANDOM))["status"] == "ok"
 

@@ -130,3 +130,11 @@ def test_the_first_page_counts_the_queue_of_open_runs(operator: Client):
     assert counted["submitted"] == (0, 0)
     assert {fact["name"]: fact["value"] for fact in answer.context["facts"]}["Open runs"] == 1
     assert "The queue" in answer.content.decode()
+
+
+def test_the_list_of_tasks_has_the_newest_run_first_and_its_steps_in_order(client):
+    old, new = (make_run({}, steps=("load", "publish")) for _ in range(2))
+    client.force_login(make_staff())
+    shown = client.get("/admin/tasks/task/").content.decode()
+    places = [shown.index(str(run.tasks[step])) for run in (new, old) for step in ("load", "publish")]
+    assert places == sorted(places)

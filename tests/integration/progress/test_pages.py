@@ -13,12 +13,14 @@ from django.test import Client
 
 from apps.accounts.data import Role
 from apps.accounts.models import Project
-from apps.accounts.services import membership_set
+from apps.accounts.services import membership_set, project_update
 from apps.jobs.models import Job
 from apps.kernel.ids import new_id, to_wire
+from apps.kernel.speculation import Choice, Mode
 from apps.tasks.models import Run
 from tests.factories.accounts import make_project, make_staff, make_user
-from tests.factories.jobs import make_job, make_time_job
+from tests.factories.jobs import drill_body, make_job, make_time_job, pipeline_body
+from tests.factories.ledger import fund_project
 from tests.factories.spine import make_keepers, make_run
 
 pytestmark = pytest.mark.django_db
@@ -272,6 +274,20 @@ def test_jobs_are_paused_and_resumed_from_their_page(project: Project, owner: Cl
     assert f"/jobs/{job.wire_id}/pause" in resumed
 
 
+def test_the_job_page_says_how_far_it_runs_ahead_and_what_a_drill_costs(project: Project, owner: Client):
+    project_update(project_id=project.id, allows_drills=True, speculation=Choice(mode=Mode.AGGRESSIVE))
+    job = make_job(project=project, **drill_body())
+    page = owner.get(f"/jobs/{job.wire_id}").content.decode()
+    assert "aggressive: 10 deep, 8 wide, as the project says" in page
+    assert "1 proof rejected on purpose" in page
+    assert "share of the keeper" in page
+    custom = make_job(project=project, **pipeline_body(speculation={"enabled": False}))
+    page = owner.get(f"/jobs/{custom.wire_id}").content.decode()
+    assert "<dd>off</dd>" in page
+    assert "&quot;speculation&quot;: {" in page
+    assert "rejected on purpose" not in page
+
+
 def test_a_manual_job_says_how_it_fires(project: Project, owner: Client):
     job = make_job(project=project)
 
@@ -291,3 +307,29 @@ def test_the_leaderboard_is_by_points_and_shows_who_is_online(owner: Client):
     assert places == sorted(places)
     assert "2 of 3 online" in html
     assert "1 h 6 min ago" in html
+
+
+def test_the_jobs_pages_show_the_balance_and_why_a_job_ran_nothing(project: Project, owner: Client):
+    job = make_time_job(project=project)
+    assert "no job can run" in owner.get("/jobs").content.decode()
+
+    fund_project(project.id, 1_234)
+    refusal = {
+        "reason": "insufficient_funds",
+        "needed_units": "390001",
+        "available_units": "1234",
+        "at": "2026-11-26T15:22:16.25Z",
+    }
+    Job.objects.filter(pk=job.pk).update(last_refusal=refusal)
+    assert "1\u202f234 units" in owner.get("/jobs").content.decode()
+    page = owner.get(f"/jobs/{job.wire_id}").content.decode()
+    assert "1\u202f234 units" in page
+    assert "it needed 390\u202f001 units and the project had 1\u202f234" in page
+    assert "(insufficient_funds)" in page
+
+
+def test_a_run_that_cannot_be_paid_says_what_it_needs_and_what_there_is(project: Project, owner: Client):
+    job = make_job(project=project)
+    Job.objects.filter(pk=job.pk).update(estimated_cost_units=390_001)
+    page = owner.post(f"/jobs/{job.wire_id}/run-now", follow=True).content.decode()
+    assert "balance 0; needed 390001. (insufficient_funds" in page

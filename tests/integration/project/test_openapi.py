@@ -79,3 +79,42 @@ def test_the_document_and_its_page_are_served_without_asking_anybody_outside(cli
     for asset in re.findall(r'(?:src|href)="(/static/[^"]+)"', page):
         with closing(client.get(asset)) as answer:
             assert answer.status_code == 200, asset
+
+
+def test_every_operation_says_in_one_line_what_it_does(schema):
+    for method, path, operation in operations(schema):
+        summary = operation.get("summary", "")
+        assert 5 < len(summary) <= 110, f"{method} {path}: {summary}"
+        assert "\n" not in summary
+        assert not summary.endswith((".", ";", ":"))
+
+
+def test_every_operation_that_takes_a_body_shows_an_example(schema):
+    for method, path, operation in operations(schema):
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            assert content.get("examples"), f"{method} {path}"
+
+
+def test_answers_are_shown_with_ids_and_amounts_of_the_right_form(schema):
+    components = schema["components"]["schemas"]
+    for name, prefix in (("JobOut", "job_"), ("ProjectOut", "proj_"), ("KeyOut", "key_")):
+        assert components[name]["properties"]["id"]["example"].startswith(prefix)
+    assert components["BalancesOut"]["properties"]["prepaid_units"]["example"].isdecimal()
+
+
+def test_aliases_stand_beside_what_they_are_aliases_of(schema):
+    tags = {tag for _, _, operation in operations(schema) for tag in operation["tags"]}
+    assert {"api", "keeper"}.isdisjoint(tags)
+
+
+def test_a_refused_method_of_the_document_is_a_problem_in_json():
+    answer = APIClient().post("/api/schema")
+    assert answer.status_code == 405
+    assert answer["Content-Type"].startswith("application/problem+json")
+    assert answer.json()["code"] == "method_not_allowed"
+
+
+def test_the_page_leads_back_and_follows_the_chosen_colours(client):
+    page = client.get("/api/docs").content.decode()
+    assert '<a href="/">' in page
+    assert "js/docs.js" in page

@@ -184,3 +184,22 @@ def test_the_settings_tree_can_be_replaced_but_never_changed():
     assert changed.acknowledge_seconds == 1
     with pytest.raises(AttributeError):
         settings.FOREKEEP.execution.acknowledge_seconds = 1  # type: ignore[misc]
+
+
+def test_addresses_people_try_lead_somewhere(client):
+    assert client.get("/api/v1/").json()["docs"] == "/api/docs"
+    for path, target in (
+        ("/runs", "/"),
+        ("/runs/", "/"),
+        ("/jobs/", "/jobs"),
+        ("/keepers/", "/keepers"),
+        ("/favicon.ico", "/static/img/favicon.svg"),
+    ):
+        response = client.get(path)
+        assert (response.status_code, response["Location"]) == (302, target)
+
+
+def test_a_browser_reads_what_a_problem_means_as_a_page(client):
+    page = client.get("/problems/insufficient_funds", headers={"Accept": "text/html,*/*"})
+    assert page["Content-Type"].startswith("text/html")
+    assert "The balance is too small" in page.content.decode()

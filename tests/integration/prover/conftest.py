@@ -24,7 +24,7 @@ def keys(tmp_path_factory):
 def process(keys, tmp_path_factory):
     """A prover of two slots with its key loaded."""
     socket = tmp_path_factory.mktemp("prover") / "p.sock"
-    with ProverProcess(socket=socket, keys=keys, environ={"PROVER_SLOTS": "2"}) as started:
+    with ProverProcess(socket=socket, keys=keys, environ={"FOREKEEP_PROOFS_GENERATIONS": "2"}) as started:
         wait_until(lambda: started.client.get_status()["sizes"] == [16], timeout_seconds=60)
         yield started
 

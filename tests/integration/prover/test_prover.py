@@ -206,7 +206,7 @@ def test_a_killed_prover_takes_its_proofs_along_and_a_new_one_takes_its_place(ke
     os.kill(first.pid, signal.SIGKILL)
     assert isinstance(asking.wait(), ProverUnavailable)
     wait_until(lambda: not is_alive(child))
-    with ProverProcess(socket=socket_path, keys=keys, environ={"PROVER_SIZES": "16"}) as second:
+    with ProverProcess(socket=socket_path, keys=keys, environ={"FOREKEEP_PROOFS_SIZES": "16"}) as second:
         assert second.client.get_status()["ok"]
     assert not socket_path.exists()
     first.stop()
@@ -232,7 +232,13 @@ def test_a_corrupt_key_fails_the_proofs_that_need_it_and_nothing_else(keys, tmp_
 
 
 @pytest.mark.parametrize(
-    "environ", [{"PROVER_SLOTS": "0"}, {"PROVER_NICE": "x"}, {"PROVER_SIZES": "17"}], ids=str
+    "environ",
+    [
+        {"FOREKEEP_PROOFS_GENERATIONS": "0"},
+        {"FOREKEEP_PROOFS_PROVER_NICE": "x"},
+        {"FOREKEEP_PROOFS_SIZES": "17"},
+    ],
+    ids=str,
 )
 def test_a_setting_that_cannot_be_used_stops_the_start(keys, tmp_path, environ):
     with pytest.raises(ProverUnavailable):

@@ -18,6 +18,7 @@ from apps.ledger.services import transactions_post
 from apps.progress.invariants import find_violations
 from tests.integration.chains.conftest import own_chain
 from tests.support.chain import DeployedChain, anvil, chain, deployed
+from tests.support.hub import FakeHub
 from tests.support.network import (
     Network,
     deployment_without_chain,
@@ -52,6 +53,12 @@ def network(_deployment: None, db: None, store: ContentStore, tmp_path: Path) ->
     yield made
     made.close()
     assert made.is_tampered or find_violations() == []
+
+
+@pytest.fixture
+def hub(network: Network, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
+    """A hub in memory for the settlements of `network`."""
+    return FakeHub().install(monkeypatch)
 
 
 @pytest.fixture

@@ -2,24 +2,35 @@
 
 import dataclasses
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from apps.attestation.services import rounds_decide, rounds_open
 from apps.chains.artifacts import get_abi
+from apps.eventlog.selectors import get_database_now
+from apps.execution.admission import tasks_admit
 from apps.execution.services import tasks_assign
 from apps.jobs.models import Job
 from apps.keepers.models import Keeper
+from apps.kernel.errors import DomainError
+from apps.ledger.domain.postings import deposit_keeper_stake
+from apps.ledger.services import transactions_post
+from apps.rollback.services import rollbacks_apply
 from apps.settlement.models import Batch
 from apps.settlement.services import batches_submit
 from apps.tasks.data import RunStatus, TaskStatus
 from apps.tasks.models import Run, Task
-from apps.tasks.services import run_now, tasks_admit
+from apps.tasks.services import run_now
 from tests.support.chain import DeployedChain
+from tests.support.failing import dissent
 from tests.support.network import TO_ATTESTED, Network
+from tests.support.overlap import at_once
 from tests.support.waiting import wait_until
 from workers.keeper.outbox import BALLOTS, RECEIPTS
 
 MakeJob = Callable[..., Job]
+#: what a keeper is given to put up
+STAKE_UNITS = 10**9
 SYMBOL = "0x" + "41" * 32
 #: code that reverts whatever it is asked
 REVERTING = "0x60006000fd"
@@ -52,6 +63,44 @@ def attest(network: Network) -> None:
     network.deliver()
     network.record(BALLOTS)
     network.stage(rounds_decide)
+
+
+def give_stake(network: Network, units: int = STAKE_UNITS) -> None:
+    """Free stake for every keeper, to put up as bonds."""
+    transactions_post([deposit_keeper_stake(address, units, f"test:{address}") for address in network.nodes])
+
+
+def disagree(network: Network, task: Task) -> None:
+    """Have every committee vote on what is executed, against what shares a round with this task."""
+    network.stage(rounds_open)
+    calls = [one for one in network.messages if one.task == "keeper.attest"]
+    against = [
+        one
+        for one in calls
+        if any(item["assignment"]["task"] == str(task) for item in one.body["call"]["items"])
+    ]
+    assert against
+    network.messages = [one for one in network.messages if one not in against]
+    network.deliver()
+    ballots = [dissent(network.nodes[one.keeper], one.body["call"]) for one in against]
+    network.record(BALLOTS, [*network.answers(BALLOTS), *ballots])
+
+
+def reject(network: Network, task: Task) -> None:
+    """Have everything executed attested but what shares a round with this task: nobody agrees with that."""
+    disagree(network, task)
+    network.stage(rounds_decide)
+
+
+def roll_back(network: Network) -> None:
+    """Have every signalled failure applied."""
+    network.stage(rollbacks_apply)
+
+
+def try_again(network: Network) -> None:
+    """Have every signalled failure applied, and the next attempts offered that it opens."""
+    for service in (rollbacks_apply, tasks_admit, tasks_assign):
+        network.stage(service)
 
 
 def report(chain: DeployedChain, figure: int) -> dict[str, Any]:
@@ -140,3 +189,28 @@ def patient(settings: Any, **fields: Any) -> Any:
     """The settings with other chain fields."""
     chain = dataclasses.replace(settings.FOREKEEP.chain, **fields)
     return dataclasses.replace(settings.FOREKEEP, chain=chain)
+
+
+def refused(work: Callable[[], Any]) -> Callable[[], Any]:
+    """The work, or the refusal it meets."""
+
+    def attempt() -> Any:
+        try:
+            return work()
+        except DomainError as exc:
+            return exc
+
+    return attempt
+
+
+def ahead(network: Network, seconds: float) -> None:
+    """Move the network's clock."""
+    later = get_database_now() + timedelta(seconds=seconds)
+    network.now = lambda: later
+
+
+def side_by_side(network: Network, *services: Any, limit: int = 100, seed: int = 0) -> list[Any]:
+    """Each stage in a worker of its own, all at once."""
+    return at_once(
+        *(lambda service=service: network.stage(service, limit=limit) for service in services), seed=seed
+    )

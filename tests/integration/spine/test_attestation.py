@@ -8,16 +8,17 @@ from apps.attestation.data import ItemVerdict
 from apps.attestation.models import Ballot, Round, RoundItem, Vote
 from apps.attestation.services import rounds_decide, rounds_open, rounds_resend
 from apps.eventlog.selectors import get_database_now
-from apps.execution.services import tasks_assign
 from apps.keepers.models import Keeper
-from apps.tasks.data import TaskStatus
-from apps.tasks.models import Task
+from apps.tasks.data import FailureReason, TaskStatus
+from apps.tasks.models import Failure, Task
 from tests.integration.spine.driving import (
     MakeJob,
     attest,
     execute,
+    roll_back,
     start,
     task_of,
+    try_again,
 )
 from tests.support.failing import lie
 from workers.keeper.outbox import BALLOTS, RECEIPTS
@@ -86,16 +87,22 @@ def test_a_performer_that_lies_is_outvoted_and_the_task_goes_to_another(network,
     network.record(RECEIPTS, [lie(network.answers(RECEIPTS)[0], node, store)])
     attest(network)
     task = task_of(run)
-    assert (task.status, task.failures) == (TaskStatus.SCHEDULED, 1)
+    assert (task.status, task.is_failing, task.failures) == (TaskStatus.EXECUTED, True, 0)
+    assert Failure.objects.get().reason == FailureReason.RESULT_REJECTED
     assert RoundItem.objects.get().verdict == ItemVerdict.INVALID
     assert set(Vote.objects.values_list("reason", flat=True)) == {"output_differs"}
 
-    network.stage(tasks_assign)
+    roll_back(network)
+    task = task_of(run)
+    assert (task.status, task.is_failing, task.failures) == (TaskStatus.WAITING, False, 1)
+    assert (task.epoch, task.result, task.output_cid) == (2, None, "")
+    try_again(network)
+    assert task_of(run).status == TaskStatus.SCHEDULED
     network.deliver()
     network.record(RECEIPTS)
     attest(network)
     task = task_of(run)
-    assert task.status == TaskStatus.ATTESTED
+    assert (task.status, task.epoch) == (TaskStatus.ATTESTED, 3)
     assert task.performer != node.address
 
 
@@ -109,6 +116,9 @@ def test_no_quorum_draws_again_once_and_then_fails_and_nobody_is_blamed(network,
         later = network.now() + timedelta(seconds=61)
         network.now = lambda later=later: later
         network.stage(rounds_decide)
+    task = task_of(run)
+    assert (task.status, task.is_failing) == (TaskStatus.EXECUTED, True)
+    roll_back(network)
     task = task_of(run)
     assert (task.status, task.error_code) == (TaskStatus.FAILED, "no_quorum")
     assert list(Round.objects.order_by("id").values_list("status", flat=True)) == ["expired", "expired"]

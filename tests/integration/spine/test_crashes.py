@@ -2,23 +2,35 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from apps.attestation.services import rounds_decide, rounds_open, rounds_resend
-from apps.eventlog.selectors import get_database_now
+from apps.execution.admission import tasks_admit
+from apps.execution.models import Assignment
 from apps.execution.services import leases_sweep, tasks_assign
 from apps.jobs.models import Job
 from apps.progress.invariants import find_violations
+from apps.rollback.services import rollbacks_apply, rollbacks_clean, run_cancel
 from apps.settlement.services import batches_broadcast, batches_confirm, batches_submit
+from apps.speculation.models import Commitment
 from apps.tasks.data import TaskStatus
-from apps.tasks.models import Run, Task
-from apps.tasks.services import run_cancel, run_now, runs_fire, task_set_aside, tasks_admit
-from tests.integration.spine.driving import MakeJob, attest, execute, start
+from apps.tasks.models import Failure, Run, Task
+from apps.tasks.services import run_now, runs_fire, task_set_aside
+from tests.integration.spine.driving import (
+    MakeJob,
+    ahead,
+    attest,
+    execute,
+    give_stake,
+    reject,
+    start,
+    task_of,
+)
 from tests.support.crashing import crash_everywhere
 from tests.support.failing import acknowledgement, failed_receipts, lie
-from tests.support.hub import FakeHub
 from tests.support.network import Network
 from workers.keeper.outbox import ACKNOWLEDGEMENTS, BALLOTS, RECEIPTS
 
@@ -28,21 +40,9 @@ STEPS: Any = (("a", []), ("b", []), ("c", ["a"]), ("d", ["c", "b"]))
 
 
 @pytest.fixture
-def hub(network: Network, monkeypatch) -> FakeHub:
-    """A hub in memory for the settlements of `network`."""
-    return FakeHub().install(monkeypatch)
-
-
-@pytest.fixture
 def job(make_job: MakeJob) -> Job:
     """Four steps, two of which can start."""
     return make_job(*STEPS)
-
-
-def ahead(network: Network, seconds: float) -> None:
-    """Move the network's clock."""
-    later = get_database_now() + timedelta(seconds=seconds)
-    network.now = lambda: later
 
 
 def crash_stage(network: Network, service: Callable[..., Any]) -> Any:
@@ -51,6 +51,12 @@ def crash_stage(network: Network, service: Callable[..., Any]) -> Any:
     assert statements > 1
     assert find_violations() == []
     return outcome
+
+
+def crash_rollback(network: Network) -> Any:
+    """The same for the failures that are signalled."""
+    ids = list(Failure.objects.filter(wake_at__isnull=False).values_list("pk", flat=True))
+    return crash_stage(network, partial(rollbacks_apply, ids=ids))
 
 
 def crash_record(network: Network, kind: str, items: list[dict[str, Any]]) -> list[Any]:
@@ -81,12 +87,24 @@ def test_running_a_job_by_hand_is_all_or_nothing(network, job):
 
 
 def test_admitting_tasks_is_all_or_nothing(network, job):
+    """What stands on others is leased by admission itself."""
+    run_now(job_id=job.id, project_ids=None)
+    outcome = crash_stage(network, tasks_admit)
+    assert (outcome.taken, len(outcome.messages)) == (4, 2)
+    assert Assignment.objects.count() == 2
+
+
+def test_admitting_tasks_that_run_ahead_is_all_or_nothing(network, job):
+    """Leases, canvases, commitments and bonds of a whole frontier."""
+    give_stake(network)
     run_now(job_id=job.id, project_ids=None)
     assert crash_stage(network, tasks_admit).taken == 4
+    assert Assignment.objects.count() == Commitment.objects.count() == 4
+    assert Commitment.objects.filter(depth__gt=0, bond_units__gt=0).count() == 2
 
 
-def test_assigning_tasks_is_all_or_nothing(network, job):
-    run_now(job_id=job.id, project_ids=None)
+def test_assigning_tasks_is_all_or_nothing(network, make_job: MakeJob):
+    run_now(job_id=make_job(("a", []), ("b", [])).id, project_ids=None)
     network.stage(tasks_admit)
     assert len(crash_stage(network, tasks_assign).messages) == 2
 
@@ -106,16 +124,72 @@ def test_recording_receipts_is_all_or_nothing(network, job):
     assert crash_record(network, RECEIPTS, network.answers(RECEIPTS)) == []
 
 
-def test_recording_failures_that_leave_another_attempt_is_all_or_nothing(network, job):
+def test_recording_receipts_that_start_what_awaited_them_is_all_or_nothing(network, job):
+    give_stake(network)
+    start(network, job)
+    network.deliver()
+    assert crash_record(network, RECEIPTS, network.answers(RECEIPTS)) == []
+    assert len(network.messages) == 1
+    assert set(Commitment.objects.values_list("status", flat=True)) == {"fulfilled", "open"}
+
+
+def test_recording_failures_is_all_or_nothing(network, job):
     start(network, job)
     assert crash_record(network, RECEIPTS, failed_receipts(network)) == []
+    assert Failure.objects.count() == Task.objects.filter(is_failing=True).count() == 2
 
 
-def test_recording_failures_that_end_the_run_is_all_or_nothing(network, job, one_attempt):
+def test_applying_failures_that_leave_another_attempt_is_all_or_nothing(network, job):
     run = start(network, job)
-    crash_record(network, RECEIPTS, failed_receipts(network))
+    network.record(RECEIPTS, failed_receipts(network))
+    assert crash_rollback(network).taken == 2
+    run.refresh_from_db()
+    assert (run.status, run.tasks.filter(status=TaskStatus.WAITING).count()) == ("open", 4)
+
+
+def test_applying_failures_that_end_the_run_is_all_or_nothing(network, job, one_attempt):
+    run = start(network, job)
+    network.record(RECEIPTS, failed_receipts(network))
+    assert crash_rollback(network).taken == 2
     run.refresh_from_db()
     assert run.status == "failed"
+
+
+def test_rolling_back_what_ran_ahead_is_all_or_nothing(network, job, one_attempt):
+    """Its root is slashed, every other bond goes back, results and leases end."""
+    give_stake(network)
+    run = start(network, job)
+    network.deliver()
+    network.record(RECEIPTS)
+    network.messages.clear()
+    reject(network, task_of(run, "a"))
+    assert crash_rollback(network).taken == 1
+    assert dict(run.tasks.values_list("step_key", "status")) == {
+        "a": "failed",
+        "b": "attested",
+        "c": "rolled_back",
+        "d": "cancelled",
+    }
+    assert set(Commitment.objects.values_list("task__step_key", "status")) == {
+        ("a", "failed"),
+        ("b", "fulfilled"),
+        ("c", "rolled_back"),
+        ("d", "rolled_back"),
+    }
+    assert not Assignment.objects.filter(status="offered").exists()
+
+
+def test_what_a_crash_after_a_rollback_forgot_to_stop_is_stopped_later(network, job):
+    """The cascade is committed by then, and nobody was told of it."""
+    start(network, job)
+    network.record(RECEIPTS, failed_receipts(network))
+    ids = list(Failure.objects.values_list("pk", flat=True))
+    told = {one.rollback for one in rollbacks_apply(now=network.now(), limit=10, ids=ids).revocations}
+    assert len(told) == 2
+    assert network.stage(rollbacks_apply).revocations == ()
+    ahead(network, 11)
+    assert crash_stage(network, rollbacks_clean).taken == 2
+    assert {one.rollback for one in network.revocations} == told
 
 
 @pytest.mark.parametrize("seconds", [6, 31])
@@ -126,10 +200,13 @@ def test_sweeping_leases_is_all_or_nothing(network, job, seconds):
 
 
 def test_revoking_leases_is_all_or_nothing(network, job):
+    """They end with their tasks: the sweep finds nothing to take back."""
     run = start(network, job)
-    run_cancel(run_id=run.id, project_ids=None)
+    crash_everywhere(lambda: run_cancel(run_id=run.id, project_ids=None))
+    assert list(Assignment.objects.values_list("status", flat=True)) == ["revoked"] * 2
+    assert find_violations() == []
     ahead(network, 6)
-    assert crash_stage(network, leases_sweep).taken == 2
+    assert network.stage(leases_sweep).taken == 0
 
 
 def test_opening_rounds_is_all_or_nothing(network, job):
@@ -169,17 +246,21 @@ def test_deciding_against_a_performer_is_all_or_nothing(network, job, store, one
     network.deliver()
     network.record(BALLOTS)
     crash_stage(network, rounds_decide)
+    assert Task.objects.filter(status=TaskStatus.EXECUTED, is_failing=True).count() == 2
+    crash_rollback(network)
     assert Task.objects.filter(status=TaskStatus.FAILED).count() == 2
 
 
 def test_deciding_without_a_quorum_is_all_or_nothing(network, job):
     execute(network, job)
-    for status in (TaskStatus.EXECUTED, TaskStatus.FAILED):
+    for is_failing in (False, True):
         network.stage(rounds_open)
         later = network.now() + timedelta(seconds=61)
         network.now = lambda later=later: later
         crash_stage(network, rounds_decide)
-        assert Task.objects.filter(status=status).count() == 2
+        assert Task.objects.filter(status=TaskStatus.EXECUTED, is_failing=is_failing).count() == 2
+    crash_rollback(network)
+    assert Task.objects.filter(status=TaskStatus.FAILED).count() == 2
 
 
 def test_submitting_batches_is_all_or_nothing(network, hub, job):
@@ -217,7 +298,14 @@ def test_what_was_sent_before_a_crash_is_confirmed_once(network, hub, job):
 def test_cancelling_a_run_is_all_or_nothing(network, job):
     run = execute(network, job)
     crash_everywhere(lambda: run_cancel(run_id=run.id, project_ids=None))
-    assert set(Task.objects.values_list("status", flat=True)) == {TaskStatus.CANCELLED}
+    assert dict(run.tasks.values_list("step_key", "status")) == {
+        "a": "rolled_back",
+        "b": "rolled_back",
+        "c": "cancelled",
+        "d": "cancelled",
+    }
+    run.refresh_from_db()
+    assert run.status == "cancelled"
 
 
 def test_setting_a_task_aside_is_all_or_nothing(network, job):

@@ -7,13 +7,14 @@ from apps.attestation.data import RoundStatus
 from apps.attestation.models import Ballot, Round
 from apps.attestation.services import rounds_decide, rounds_open, rounds_resend
 from apps.eventlog.selectors import get_database_now
+from apps.execution.admission import tasks_admit
 from apps.execution.data import AssignmentStatus
 from apps.execution.models import Assignment
 from apps.execution.services import leases_sweep, receipts_record, tasks_assign
 from apps.keepers.models import Keeper
 from apps.tasks.data import TaskStatus
 from apps.tasks.models import Task
-from apps.tasks.services import run_now, tasks_admit
+from apps.tasks.services import run_now
 from tests.integration.spine.driving import MakeJob, start, task_of
 from tests.support.network import Network
 from workers.keeper.outbox import BALLOTS, RECEIPTS

@@ -15,6 +15,7 @@ from apps.attestation.models import Ballot as BallotRow
 from apps.attestation.models import Vote
 from apps.attestation.services import rounds_open
 from apps.eventlog.models import Event
+from apps.execution.admission import tasks_admit
 from apps.execution.data import Receipt, assignment_from_json
 from apps.execution.models import Assignment
 from apps.execution.services import leases_sweep, tasks_assign
@@ -23,10 +24,11 @@ from apps.kernel.hashing import NotCanonicalJson
 from apps.kernel.ids import from_wire
 from apps.kernel.outcome import Message
 from apps.progress.invariants import find_violations
+from apps.rollback.services import run_cancel
 from apps.tasks.data import TaskStatus
-from apps.tasks.services import run_cancel, tasks_admit
+from apps.tasks.models import Task
 from project.metrics import INTAKE_MESSAGES
-from tests.integration.spine.driving import MakeJob, execute, open_run, start, task_of
+from tests.integration.spine.driving import MakeJob, execute, open_run, roll_back, start, task_of
 from tests.support.failing import acknowledgement, failed_receipt
 from tests.support.network import Network
 from workers import intake
@@ -160,6 +162,11 @@ def test_whatever_a_keeper_signs_ends_its_attempt_or_is_refused_and_breaks_nothi
             (TaskStatus.SCHEDULED, "failed"),
             (TaskStatus.SCHEDULED, "offered"),
         }
+        assert task.is_failing == (lease.status == "failed")
+        roll_back(network)
+        task.refresh_from_db()
+        assert task.failures == (lease.status == "failed")
+        assert (task.status == TaskStatus.WAITING) == (lease.status == "failed")
 
 
 @pytest.mark.usefixtures("_quiet")
@@ -209,7 +216,9 @@ def test_a_script_that_prints_secrets_fails_its_attempt_like_any_other(
     offer = offer_of(network)
     said = failed_receipt(network.nodes[offer.keeper], offer.body["assignment"], error_detail=detail)
     assert network.record(RECEIPTS, [said]) == []
-    assert task_of(run).failures == 1
+    assert task_of(run).is_failing
+    roll_back(network)
+    assert (task_of(run).is_failing, task_of(run).failures) == (False, 1)
     assert "Bearer" not in json.dumps(list(Event.objects.values_list("payload", flat=True)))
 
 
@@ -238,9 +247,19 @@ def test_failures_are_on_the_record_of_the_keeper_that_failed(network: Network, 
     start(network, make_job())
     offer = offer_of(network)
     node = network.nodes[offer.keeper]
-    network.record(RECEIPTS, [failed_receipt(node, offer.body["assignment"])])
+    said = failed_receipt(node, offer.body["assignment"], error_code="cid_invalid")
+    network.record(RECEIPTS, [said])
     told = Event.objects.get(event_type="keeper.work_recorded")
     assert (told.aggregate_id, told.payload["set"]["tasks_failed"]) == (offer.keeper, 1)
     network.messages.clear()
     network.stage(leases_sweep)
     assert Event.objects.filter(event_type="keeper.work_recorded").count() == 1
+
+
+def test_a_script_that_fails_is_not_on_the_record_of_its_keeper(network: Network, make_job: MakeJob):
+    start(network, make_job())
+    offer = offer_of(network)
+    network.record(RECEIPTS, [failed_receipt(network.nodes[offer.keeper], offer.body["assignment"])])
+    roll_back(network)
+    assert Task.objects.get().failures == 1
+    assert not Event.objects.filter(event_type="keeper.work_recorded").exists()

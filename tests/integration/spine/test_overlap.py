@@ -15,21 +15,33 @@ from apps.attestation.data import RoundStatus
 from apps.attestation.models import Ballot, Round, RoundItem
 from apps.attestation.services import rounds_decide, rounds_open, rounds_resend
 from apps.eventlog.selectors import get_database_now
+from apps.execution.admission import tasks_admit
 from apps.execution.data import AssignmentStatus
 from apps.execution.models import Assignment
 from apps.execution.services import leases_sweep, tasks_assign
 from apps.jobs.models import Job
 from apps.keepers.models import Keeper
-from apps.kernel.errors import DomainError
+from apps.kernel.outcome import Message
 from apps.progress.invariants import find_violations
+from apps.rollback.services import rollbacks_apply, run_cancel
 from apps.settlement.models import Batch, Settlement
 from apps.settlement.services import batches_broadcast, batches_confirm, batches_submit
 from apps.tasks.data import RunStatus, TaskStatus
 from apps.tasks.models import Run, Task
-from apps.tasks.services import run_cancel, run_now, runs_fire, tasks_admit
-from tests.integration.spine.driving import MakeJob, attest, execute, start, task_of, use_only
+from apps.tasks.services import run_now, runs_fire
+from tests.integration.spine.driving import (
+    MakeJob,
+    ahead,
+    attest,
+    execute,
+    give_stake,
+    refused,
+    side_by_side,
+    start,
+    task_of,
+    use_only,
+)
 from tests.support.failing import failed_receipts
-from tests.support.hub import FakeHub
 from tests.support.network import Network
 from tests.support.overlap import at_once
 from workers.keeper.outbox import BALLOTS, RECEIPTS
@@ -43,44 +55,22 @@ pytestmark = [
 ]
 WORKERS = 4
 ROUNDS = 12
-
-
-@pytest.fixture
-def hub(network: Network, monkeypatch) -> FakeHub:
-    """A hub in memory for the settlements of `network`."""
-    return FakeHub().install(monkeypatch)
-
-
-def refused(work: Callable[[], Any]) -> Callable[[], Any]:
-    """The work, or the refusal it meets."""
-
-    def attempt() -> Any:
-        try:
-            return work()
-        except DomainError as exc:
-            return exc
-
-    return attempt
-
-
-def ahead(network: Network, seconds: float) -> None:
-    """Move the network's clock."""
-    later = get_database_now() + timedelta(seconds=seconds)
-    network.now = lambda: later
-
-
-def side_by_side(network: Network, *services: Any, limit: int = 100, seed: int = 0) -> list[Any]:
-    """Each stage in a worker of its own, all at once."""
-    return at_once(
-        *(lambda service=service: network.stage(service, limit=limit) for service in services), seed=seed
-    )
+#: what an answer to something that is over, or that comes before its parents', may be refused with
+LATE = {
+    "ballot_repeated",
+    "epoch_stale",
+    "lease_closed",
+    "parent_not_recorded",
+    "round_unknown",
+}
 
 
 @pytest.mark.parametrize("limit", [3, 100])
 def test_a_stage_that_runs_beside_itself_takes_no_row_twice(network, hub, make_job: MakeJob, limit):
     """Every stage of the pipeline in four workers, over forty tasks of ten runs."""
-    job = make_job(*((f"s{n}", []) for n in range(3)), ("last", ["s0", "s1"]))
-    runs = [run_now(job_id=job.id, project_ids=None) for _ in range(10)]
+    alone: Any = [(f"s{n}", []) for n in range(3)]
+    jobs = [make_job(*alone, ("last", ["s0", "s1"])), make_job(*alone, ("last", []))]
+    runs = [run_now(job_id=jobs[n % 2].id, project_ids=None) for n in range(10)]
     turns = 0
     while Run.objects.filter(status=RunStatus.OPEN).exists():
         turns += 1
@@ -110,7 +100,11 @@ def test_a_stage_that_runs_beside_itself_takes_no_row_twice(network, hub, make_j
 
 
 def test_workers_that_run_any_stage_at_any_time_bring_every_run_to_its_end(network, hub, make_job: MakeJob):
-    """Four workers, each every stage over and over in an order of its own; keepers answer in between."""
+    """Four workers, each every stage over and over in an order of its own; keepers answer in between.
+
+    Steps run ahead, and the first attempts at one of each run fail under them.
+    """
+    give_stake(network)
     job = make_job(("a", []), ("b", ["a"]), ("c", ["a"]), ("d", ["b", "c"]))
     for _ in range(4):
         run_now(job_id=job.id, project_ids=None)
@@ -121,6 +115,7 @@ def test_workers_that_run_any_stage_at_any_time_bring_every_run_to_its_end(netwo
         rounds_open,
         rounds_decide,
         rounds_resend,
+        rollbacks_apply,
         batches_submit,
         batches_broadcast,
         batches_confirm,
@@ -133,8 +128,9 @@ def test_workers_that_run_any_stage_at_any_time_bring_every_run_to_its_end(netwo
                 network.stage(service)
 
         at_once(*(lambda order=order: work(order) for order in orders), seed=turn, most_milliseconds=0.5)
+        failing = failed_receipts(network, is_first_attempt) if turn < 2 else []
         network.deliver()
-        receipts, ballots = network.answers(RECEIPTS), network.answers(BALLOTS)
+        receipts, ballots = [*network.answers(RECEIPTS), *failing], network.answers(BALLOTS)
         at_once(
             lambda items=receipts: network.record(RECEIPTS, items),
             lambda items=ballots[::2]: network.record(BALLOTS, items),
@@ -146,7 +142,14 @@ def test_workers_that_run_any_stage_at_any_time_bring_every_run_to_its_end(netwo
             break
     assert set(Run.objects.values_list("status", flat=True)) == {RunStatus.CONFIRMED}
     assert hub.objections == []
-    assert {r.error.code for r in network.refusals} <= {"round_unknown", "ballot_repeated", "lease_closed"}
+    assert {r.error.code for r in network.refusals} <= LATE
+    assert set(Task.objects.filter(step_key="a").values_list("failures", flat=True)) == {1}
+
+
+def is_first_attempt(message: Message) -> bool:
+    """Whether it offers step `a` for the first time."""
+    assignment = message.body["assignment"]
+    return assignment["spec"]["step"] == "a" and assignment["epoch"] == 1
 
 
 def test_the_last_two_tasks_of_a_run_end_in_two_transactions_and_the_run_ends(
@@ -156,13 +159,15 @@ def test_the_last_two_tasks_of_a_run_end_in_two_transactions_and_the_run_ends(
     for seed in range(ROUNDS):
         run = start(network, job)
         first, second = failed_receipts(network)
-        at_once(
-            lambda item=first: network.record(RECEIPTS, [item]),
-            lambda item=second: network.record(RECEIPTS, [item]),
-            seed=seed,
-        )
+
+        def end(item: Any) -> None:
+            network.record(RECEIPTS, [item])
+            network.stage(rollbacks_apply)
+
+        at_once(lambda item=first: end(item), lambda item=second: end(item), seed=seed)
         run.refresh_from_db()
         assert run.status == RunStatus.FAILED
+        assert {task_of(run, step).status for step in ("a", "b")} == {TaskStatus.FAILED}
         assert task_of(run, "after").status == TaskStatus.CANCELLED
     assert find_violations() == []
 
@@ -236,6 +241,7 @@ def test_a_receipt_that_comes_while_the_sweep_takes_its_lease_back_counts_or_doe
         else:
             assert [refusal.error.code for refusal in refusals] == ["lease_closed"]
             assert (task.status, lease.status) == (TaskStatus.SCHEDULED, AssignmentStatus.EXPIRED)
+        assert task.is_failing == (task.status == TaskStatus.SCHEDULED)
         run_cancel(run_id=run.id, project_ids=None)
         network.stage(leases_sweep)
         network.messages.clear()
@@ -243,12 +249,15 @@ def test_a_receipt_that_comes_while_the_sweep_takes_its_lease_back_counts_or_doe
 
 
 @pytest.mark.parametrize(
-    "rival", ["receipts", "failing receipts", "decide", "assign", "admit", "sweep", "open"]
+    "rival", ["receipts", "failing receipts", "roll back", "decide", "assign", "admit", "sweep", "open"]
 )
 def test_a_cancelled_run_ends_whatever_happens_to_its_tasks_at_that_moment(
     network, make_job: MakeJob, one_attempt, rival
 ):
-    job = make_job(("a", []), ("b", []), ("c", ["a"]), ("d", ["c", "b"]))
+    if rival in ("roll back", "decide"):
+        give_stake(network)
+    above: Any = ([], ["a"], ["c", "b"]) if rival != "assign" else ([], [], [])
+    job = make_job(("a", []), *zip("bcd", above, strict=True))
     for seed in range(ROUNDS):
         run, work = prepare(network, job, rival)
         cancelled, _ = at_once(
@@ -269,6 +278,8 @@ def test_a_cancelled_run_ends_whatever_happens_to_its_tasks_at_that_moment(
         network.messages.clear()
         assert not Assignment.objects.filter(task__run=run, status__in=["offered", "acknowledged"]).exists()
         assert not RoundItem.objects.filter(task__run=run, verdict="open").exists()
+        network.stage(rollbacks_apply)
+        assert not Task.objects.filter(run=run, is_failing=True).exists()
 
 
 def prepare(network: Network, job: Job, rival: str) -> tuple[Run, Callable[[], Any]]:
@@ -283,9 +294,12 @@ def prepare(network: Network, job: Job, rival: str) -> tuple[Run, Callable[[], A
     if rival == "sweep":
         ahead(network, 40)
         return run, lambda: network.stage(leases_sweep)
-    if rival == "failing receipts":
+    if rival in ("failing receipts", "roll back"):
         items = failed_receipts(network)
-        return run, lambda: network.record(RECEIPTS, items)
+        if rival == "failing receipts":
+            return run, lambda: network.record(RECEIPTS, items)
+        network.record(RECEIPTS, items)
+        return run, lambda: network.stage(rollbacks_apply)
     network.deliver()
     items = network.answers(RECEIPTS)
     if rival == "receipts":

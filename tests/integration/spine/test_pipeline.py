@@ -1,32 +1,50 @@
 """A run from its trigger to its attestation, and every message about it lost, repeated, late or forged."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from apps.attestation.data import RoundStatus
 from apps.attestation.models import Round, Vote
-from apps.attestation.services import rounds_open
+from apps.attestation.services import rounds_decide, rounds_open
 from apps.eventlog.models import Event
 from apps.eventlog.selectors import chain_verify, get_database_now
+from apps.execution.admission import tasks_admit
 from apps.execution.data import AssignmentStatus, Receipt, assignment_from_json
 from apps.execution.models import Assignment
 from apps.execution.services import leases_sweep, tasks_assign
 from apps.jobs.models import Job
+from apps.keepers.models import Keeper
 from apps.ledger.domain.postings import project_escrow, project_prepaid
 from apps.ledger.selectors import get_balances
+from apps.rollback.services import rollbacks_apply, run_cancel
+from apps.settlement.services import batches_broadcast, batches_confirm, batches_submit
+from apps.speculation.models import Commitment
+from apps.speculation.services import commitments_purge
 from apps.tasks.data import RunStatus, TaskStatus
 from apps.tasks.models import Run, Task
-from apps.tasks.services import run_cancel, run_now, runs_fire, tasks_admit
+from apps.tasks.services import run_now, runs_fire
 from tests.integration.spine.conftest import COST_UNITS, DEPOSIT_UNITS
 from tests.integration.spine.driving import (
     MakeJob,
     attest,
     execute,
+    give_stake,
+    has_only,
+    is_over,
     start,
     task_of,
+    try_again,
+    use_only,
 )
 from tests.support.failing import failed_receipt
-from workers.keeper.outbox import RECEIPTS
+from tests.support.network import Network
+from workers.keeper.outbox import BALLOTS, RECEIPTS
 
 
 def test_a_task_goes_from_its_trigger_to_its_attestation(network, make_job: MakeJob):
@@ -115,6 +133,15 @@ def test_an_offer_nobody_acknowledges_goes_to_another_keeper_and_the_late_receip
     later = get_database_now() + timedelta(seconds=31)
     network.now = lambda: later
     outcome = network.stage(leases_sweep)
+    assert "rollback" in outcome.pokes
+    outcome = network.stage(rollbacks_apply)
+    assert "admit" in outcome.pokes
+    task = task_of(run)
+    assert (task.status, task.epoch, task.failures, task.performer) == (TaskStatus.WAITING, 1, 0, "")
+    at = task.wake_at
+    assert later <= at <= later + timedelta(seconds=1)
+    network.now = lambda: at
+    outcome = network.stage(tasks_admit)
     assert "assign" in outcome.pokes
     network.stage(tasks_assign)
     task = task_of(run)
@@ -186,9 +213,10 @@ def test_a_failing_attempt_goes_to_another_keeper_and_after_three_the_task_and_r
             node = network.nodes[message.keeper]
             performers.append(message.keeper)
             network.record(RECEIPTS, [failed_receipt(node, assignment)])
+        assert (task_of(run).status, task_of(run).is_failing) == (TaskStatus.SCHEDULED, True)
         network.messages = []
-        network.stage(tasks_assign)
-    assert len(set(performers)) == 3
+        try_again(network)
+    assert len(performers) == len(set(performers)) == 3
     task = task_of(run)
     assert (task.status, task.error_code, task.failures) == (TaskStatus.FAILED, "script_failed", 3)
     assert task_of(run, "after").status == TaskStatus.CANCELLED
@@ -203,11 +231,12 @@ def test_a_failed_run_gets_its_escrow_back(network, make_job: MakeJob, funded):
     held = get_balances([project_prepaid(funded.id), project_escrow(funded.id)])
     assert held[project_escrow(funded.id)] == COST_UNITS
     for _ in range(3):
+        assert len(network.messages) == 1
         for message in network.messages:
             node = network.nodes[message.keeper]
             network.record(RECEIPTS, [failed_receipt(node, message.body["assignment"])])
         network.messages = []
-        network.stage(tasks_assign)
+        try_again(network)
     run.refresh_from_db()
     assert run.status == RunStatus.FAILED
     left = get_balances([project_prepaid(funded.id), project_escrow(funded.id)])
@@ -218,7 +247,11 @@ def test_a_run_can_be_cancelled_and_cancelling_again_is_a_no_op(network, make_jo
     run = execute(network, make_job(("main", []), ("after", ["main"])))
     cancelled = run_cancel(run_id=run.id, project_ids=[funded.id], actor="someone")
     assert cancelled.status == RunStatus.CANCELLED
-    assert set(Task.objects.filter(run=run).values_list("status", flat=True)) == {TaskStatus.CANCELLED}
+    assert dict(Task.objects.filter(run=run).values_list("step_key", "status")) == {
+        "main": TaskStatus.ROLLED_BACK,
+        "after": TaskStatus.CANCELLED,
+    }
+    assert set(Task.objects.filter(run=run).values_list("error_code", flat=True)) == {"cancelled"}
     events = Event.objects.count()
     assert run_cancel(run_id=run.id, project_ids=[funded.id]).status == RunStatus.CANCELLED
     assert Event.objects.count() == events
@@ -281,3 +314,85 @@ def test_a_stage_of_many_rows_takes_as_many_statements_as_a_stage_of_few(
         network.record(RECEIPTS)
     with django_assert_max_num_queries(25):
         network.stage(rounds_open)
+
+
+def counted(work: Callable[[], Any]) -> int:
+    """How many statements some work takes."""
+    with CaptureQueriesContext(connection) as queries:
+        work()
+    return len(queries)
+
+
+@pytest.fixture
+def one_busy_keeper(network: Network) -> None:
+    """All work is one keeper's, who has stake and room for all of it: there is as much of everything else."""
+    give_stake(network)
+    use_only(network, 1)
+    Keeper.objects.update(latency_ms_ewma=1)
+
+
+def start_pairs(network: Network, make_job: MakeJob, count: int) -> tuple[Run, int]:
+    """A run of so many pairs, the second of each running ahead on the first; what its admission takes."""
+    pairs: Any = [(f"a{n}", []) for n in range(count)] + [(f"b{n}", [f"a{n}"]) for n in range(count)]
+    run = run_now(job_id=make_job(*pairs).id, project_ids=None)
+    took = counted(lambda: network.stage(tasks_admit))
+    assert Assignment.objects.filter(task__run=run).count() == Commitment.objects.filter(run=run).count()
+    assert has_only(run, TaskStatus.SCHEDULED)
+    return run, took
+
+
+@pytest.mark.usefixtures("one_busy_keeper")
+def test_steps_that_depend_on_each_other_take_as_many_statements_many_as_few(network, hub, make_job: MakeJob):
+    """From their admission to their confirmation, parents first."""
+
+    def live(count: int) -> dict[str, int]:
+        run, admitted = start_pairs(network, make_job, count)
+        network.deliver()
+        took = {"admit": admitted, "record": counted(lambda: network.record(RECEIPTS))}
+        took["open"] = counted(lambda: network.stage(rounds_open))
+        network.deliver()
+        took["ballots"] = counted(lambda: network.record(BALLOTS))
+        took["tally"] = counted(lambda: network.stage(rounds_decide))
+        for level in range(2):
+            took[f"submit {level}"] = counted(lambda: network.stage(batches_submit))
+            network.stage(batches_broadcast)
+            hub.poll(network.now())
+            took[f"confirm {level}"] = counted(lambda: network.stage(batches_confirm))
+        assert is_over(run)
+        assert has_only(run, TaskStatus.CONFIRMED)
+        return took
+
+    live(2)
+    few = live(2)
+    assert live(20) == few
+    assert sum(few.values()) < 250
+
+
+@pytest.mark.usefixtures("one_busy_keeper")
+def test_many_failures_of_a_run_are_applied_and_tried_again_in_as_many_statements_as_few(
+    network, make_job: MakeJob
+):
+    """Each takes along the step that runs ahead on it, and its bond is slashed."""
+
+    def fail(count: int) -> dict[str, int]:
+        run, _ = start_pairs(network, make_job, count)
+        offers, network.messages = network.messages, []
+        answers = [
+            failed_receipt(network.nodes[one.keeper], one.body["assignment"], error_code="cid_invalid")
+            for one in offers
+        ]
+        took = {"signal": counted(lambda: network.record(RECEIPTS, answers))}
+        took["apply"] = counted(lambda: network.stage(rollbacks_apply))
+        assert has_only(run, TaskStatus.WAITING)
+        assert Commitment.objects.filter(run=run, status="failed").count() == count
+        commitments_purge(now=network.now(), keep_seconds=0)
+        took["admit"] = counted(lambda: network.stage(tasks_admit))
+        assert Task.objects.filter(run=run, status=TaskStatus.SCHEDULED, epoch=3).count() >= count
+        run_cancel(run_id=run.id, project_ids=None)
+        network.messages.clear()
+        return took
+
+    fail(2)
+    few = fail(2)
+    assert fail(20) == few
+    assert sum(few.values()) < 150

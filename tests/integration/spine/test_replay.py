@@ -2,26 +2,27 @@
 
 from datetime import timedelta
 
-import pytest
-
 from apps.eventlog.models import Event
+from apps.eventlog.selectors import get_database_now
 from apps.execution.services import leases_sweep
+from apps.rollback.data import LetterFilter
+from apps.rollback.models import Rollback
+from apps.rollback.services import (
+    dead_letters_replay,
+    rollbacks_apply,
+    rollbacks_cleaned,
+    rollbacks_log,
+    run_cancel,
+)
 from apps.settlement.services import batches_submit
 from apps.tasks.data import RunStatus, TaskStatus
 from apps.tasks.models import Run, Task
-from apps.tasks.services import run_cancel, run_now, task_set_aside
-from tests.integration.spine.driving import MakeJob, has_any, start
+from apps.tasks.services import run_now, task_set_aside
+from tests.integration.spine.driving import MakeJob, give_stake, has_any, reject, roll_back, start
 from tests.support.failing import dissent, failed_receipts, lie
-from tests.support.hub import FakeHub
 from tests.support.network import TO_ATTESTED, Network
 from tests.support.replay import assert_spine_replays
 from workers.keeper.outbox import BALLOTS, RECEIPTS
-
-
-@pytest.fixture
-def hub(network: Network, monkeypatch) -> FakeHub:
-    """A hub in memory for the settlements of `network`."""
-    return FakeHub().install(monkeypatch)
 
 
 def finish(network: Network, run: Run, most: int = 20) -> Run:
@@ -51,6 +52,8 @@ def test_a_task_that_fails_for_good_and_those_below_it(network, hub, make_job: M
         items = failed_receipts(network, lambda offer: offer.body["assignment"]["spec"]["step"] == "a")
         network.record(RECEIPTS, items)
         assert_spine_replays()
+        roll_back(network)
+        assert_spine_replays()
         network.turn(TO_ATTESTED[:3])
     assert finish(network, run).status == RunStatus.FAILED
     assert Task.objects.get(step_key="a").failures == 3
@@ -62,6 +65,9 @@ def test_a_lie_a_split_round_and_a_redrawn_committee(network, hub, make_job: Mak
     (receipt,) = network.answers(RECEIPTS)
     network.record(RECEIPTS, [lie(receipt, network.nodes[receipt["keeper"]], store)])
     network.turn(TO_ATTESTED)
+    assert Task.objects.get().is_failing
+    assert_spine_replays()
+    roll_back(network)
     assert Task.objects.get().failures == 1
     assert_spine_replays()
 
@@ -109,16 +115,53 @@ def test_a_cancelled_run_tells_of_the_request_before_its_end(network, hub, make_
     ]
 
 
+def test_steps_that_ran_ahead_are_rolled_back_given_up_and_opened_again_by_hand(
+    network, hub, make_job: MakeJob, one_attempt
+):
+    """With bonds slashed and released, leases revoked, a run that ends and is open again."""
+    give_stake(network)
+    run = start(network, make_job(("a", []), ("b", ["a"]), ("c", ["b"]), ("d", ["b"])))
+    assert_spine_replays()
+    network.deliver(keep=lambda message: message.body["assignment"]["spec"]["step"] in ("a", "b"))
+    network.record(RECEIPTS)
+    reject(network, Task.objects.get(step_key="a"))
+    assert_spine_replays()
+    network.stage(rollbacks_apply)
+    assert_spine_replays()
+    run.refresh_from_db()
+    assert run.status == RunStatus.FAILED
+    assert dict(run.tasks.values_list("step_key", "status")) == {
+        "a": "failed",
+        "b": "rolled_back",
+        "c": "cancelled",
+        "d": "cancelled",
+    }
+    rollbacks_cleaned(latencies={str(Rollback.objects.get()): [3.5]}, now=network.now())
+    assert_spine_replays()
+    rollbacks_log(now=network.now(), limit=10)
+    assert_spine_replays()
+    assert Rollback.objects.get().phase == "complete"
+
+    dead_letters_replay(project_ids=None, chosen=LetterFilter())
+    assert_spine_replays()
+    run.refresh_from_db()
+    assert (run.status, run.reopenings) == (RunStatus.OPEN, 1)
+    assert finish(network, run).status == RunStatus.CONFIRMED
+    assert set(run.tasks.values_list("epoch", flat=True)) == {3}
+
+
 def test_leases_that_run_out_and_rows_that_are_set_aside(network, hub, make_job: MakeJob):
     run = start(network, make_job())
     network.messages.clear()
     task = Task.objects.get()
     task_set_aside(task_id=task.id, stage="assign", reason="boom", now=network.now())
     assert_spine_replays()
-    later = network.now() + timedelta(seconds=31)
-    network.now = lambda: later
+    network.now = lambda: get_database_now() + timedelta(seconds=31)
     network.stage(leases_sweep)
     assert_spine_replays()
+    roll_back(network)
+    assert_spine_replays()
+    network.now = lambda: get_database_now() + timedelta(seconds=33)
     assert finish(network, run).status == RunStatus.CONFIRMED
     task.refresh_from_db()
-    assert (task.epoch, task.stage_errors) == (2, 0)
+    assert (task.epoch, task.stage_errors, task.failures) == (2, 0, 0)

@@ -13,20 +13,25 @@ from apps.attestation import services as attestation_services
 from apps.attestation.models import Round
 from apps.attestation.services import rounds_decide, rounds_open, rounds_resend
 from apps.eventlog.models import Event
+from apps.execution import leasing
 from apps.execution import services as execution_services
+from apps.execution.admission import tasks_admit
 from apps.execution.models import Assignment
 from apps.execution.services import leases_sweep, tasks_assign
 from apps.kernel.errors import Conflict
 from apps.kernel.outcome import Message, Outcome
 from apps.kernel.trace import new_trace, set_current_trace
+from apps.rollback import cascades
+from apps.rollback.services import rollbacks_apply
 from apps.settlement.services import batches_broadcast, batches_confirm, batches_submit
 from apps.tasks.data import TaskStatus
-from apps.tasks.models import Task
-from apps.tasks.services import run_now, tasks_admit
+from apps.tasks.models import Failure, Task
+from apps.tasks.services import run_now
 from project.celery import STAGES_QUEUE, build_app
 from project.env import Broker
 from project.metrics import STAGE_ROWS_SET_ASIDE
 from tests.integration.spine.driving import MakeJob, execute, start, task_of
+from tests.support.failing import failed_receipts
 from tests.support.hub import FakeHub
 from tests.support.network import Network
 from workers import canvas, isolation, pokes, stages
@@ -137,7 +142,10 @@ def test_the_sweep_pokes_exactly_the_stages_that_have_due_rows(
     )
     assert swept() == set()
     run = run_now(job_id=job.id, project_ids=None)
-    clock[0] = run.opened_at + timedelta(seconds=1)
+    alone = run_now(job_id=make_job().id, project_ids=None)
+    clock[0] = alone.opened_at + timedelta(seconds=1)
+    assert swept() == {"admit"}
+    network.stage(tasks_admit, ids=[task_of(run, step).pk for step in ("a", "b")])
     assert swept() == {"admit"}
     network.stage(tasks_admit)
     assert swept() == {"assign"}
@@ -169,6 +177,15 @@ def test_the_sweep_pokes_exactly_the_stages_that_have_due_rows(
     assert swept() == {"confirm"}
     network.stage(batches_confirm)
     assert swept() == {"admit", "confirm"}
+    network.stage(tasks_admit)
+    assert swept() == {"confirm"}
+    (refused,) = failed_receipts(network)
+    network.record(RECEIPTS, [refused])
+    assert swept() == {"confirm", "rollback"}
+    network.stage(rollbacks_apply)
+    assert swept() == {"admit", "confirm"}
+    network.stage(tasks_admit)
+    assert swept() == {"confirm"}
     assert job.next_fire_at is not None
     clock[0] = job.next_fire_at
     assert "fire" in swept()
@@ -216,7 +233,7 @@ def test_one_poison_task_does_not_block_its_batch_and_is_looked_at_later_and_lat
     at = network.now()
     network.now = lambda: at
     with monkeypatch.context() as patch:
-        poison(patch, execution_services, "compute_demand", lambda spec, **_: spec["step"] == "s2")
+        poison(patch, leasing, "compute_demand", lambda spec, **_: spec["step"] == "s2")
         counted = STAGE_ROWS_SET_ASIDE.labels(stage="assign")._value.get()
         pauses: list[float] = []
         for turn in range(3):
@@ -275,6 +292,29 @@ def test_a_poison_lease_lets_the_others_be_swept(network: Network, make_job: Mak
     assert Assignment.objects.filter(status="expired").count() == 2
     bad.refresh_from_db()
     assert bad.resend_at > later
+
+
+def test_a_poison_failure_lets_the_others_be_rolled_back(network: Network, make_job: MakeJob, monkeypatch):
+    """Of another run: what fails in one run is undone together."""
+    runs = [start(network, make_job()) for _ in range(3)]
+    network.record(RECEIPTS, failed_receipts(network))
+    bad = Failure.objects.get(run=runs[1])
+    poison(monkeypatch, cascades, "rollback_new", lambda cause, root, **_: root.pk == bad.task_id)
+    outcome = isolated("rollback", network)
+    assert "admit" in outcome.pokes
+    statuses = {(run.pk, task_of(run).status, task_of(run).is_failing) for run in runs}
+    assert statuses == {
+        (runs[0].pk, TaskStatus.WAITING, False),
+        (runs[1].pk, TaskStatus.SCHEDULED, True),
+        (runs[2].pk, TaskStatus.WAITING, False),
+    }
+    bad.refresh_from_db()
+    assert bad.wake_at > network.now()
+    monkeypatch.undo()
+    at: Any = bad.wake_at
+    network.now = lambda: at
+    isolated("rollback", network)
+    assert task_of(runs[1]).status == TaskStatus.WAITING
 
 
 def test_a_row_that_cannot_even_be_told_of_is_still_looked_at_later(

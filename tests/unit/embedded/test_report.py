@@ -95,6 +95,50 @@ def test_an_unfinished_task_has_a_row_without_the_stages_it_has_not_reached() ->
     assert "0/0" in last
 
 
+def test_a_drill_that_is_expected_and_was_not_seen_is_no_success() -> None:
+    report = build_report(followed(task()), [answer()], None, {}, is_drill_expected=True)
+
+    assert not is_success(report)
+    assert report["drill"]["problems"]
+    assert is_success(build_report(followed(task()), [answer()], None, {}))
+
+
+def test_the_report_has_the_comparison() -> None:
+    seen = followed(task())
+    seen.jobs["job_01"] = {"name": "Chain, speculation off"}
+    seen.jobs["job_02"] = {"name": "Chain, speculation on"}
+    seen.runs["run_01"] = {**seen.runs["run_01"], "opened_at": TIMELINE["discovered"]}
+
+    (entry,) = build_report(seen, [answer()], None, {})["comparison"]
+
+    assert (entry["name"], entry["off"]["confirmed_seconds"]) == ("Chain", 4.5)
+
+
+def test_a_state_without_a_column_counts_for_the_next_that_has_one() -> None:
+    timeline = {
+        state: f"2026-11-20T10:00:{second:02}Z"
+        for state, second in [
+            ("discovered", 0),
+            ("waiting", 1),
+            ("scheduled", 3),
+            ("executed", 4),
+            ("attested", 6),
+            ("proving", 7),
+            ("proved", 9),
+            ("waiting_ancestors", 10),
+            ("submitted", 20),
+            ("confirmed", 23),
+        ]
+    }
+    table = format_table(build_report(followed(task(timeline=timeline)), [answer()], None, {}))
+
+    head, _, row = table.splitlines()
+    cells = dict(zip(head.split()[2:], row.split()[3:], strict=True))
+    assert (cells["scheduled"], cells["executing"], cells["executed"]) == ("3.00", "·", "1.00")
+    assert (cells["attested"], cells["proved"], cells["submitted"]) == ("2.00", "3.00", "11.00")
+    assert cells["total"] == "23.00"
+
+
 def test_claims_are_what_the_api_says() -> None:
     (claim,) = build_claims(followed(task()))
 

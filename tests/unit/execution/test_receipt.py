@@ -19,10 +19,12 @@ from apps.execution.data import (
     receipt_body,
     receipt_from_json,
 )
-from apps.execution.domain.receipt import LeaseValue, judge_receipt, require_lease
+from apps.execution.domain.receipt import LeaseValue, judge_receipt, parents_of, require_lease, statement_of
 from apps.execution.errors import AssignmentUnknown, EpochStale, LeaseClosed, LeaseForeign, MessageMalformed
 from apps.kernel.eip712 import SignatureInvalid, TypedDomain, address_of, require_signer
 from apps.kernel.hashing import to_hex
+from apps.kernel.ids import to_wire
+from apps.speculation.domain.lineage import Ground
 from apps.tasks.data import TaskStatus
 
 KEY = coincurve.PrivateKey(b"\x01" * 32)
@@ -181,6 +183,79 @@ ACTION = {"target": "0x" + "77" * 20, "call_data": "0x01", "gas_limit": 5}
 def test_an_action_is_the_task_s_own_and_fits_the_hub(changes, is_accepted):
     spec = {"action": {"target": "0x" + "77" * 20, "gas_limit": 5}}
     assert judge_receipt(receipt(action={**ACTION, **changes}), spec).is_accepted is is_accepted
+
+
+PARENT = {
+    "task": to_wire("task", TASK),
+    "epoch": 3,
+    "output_cid": OUTPUT,
+    "output_hash": RESULT["output_hash"],
+}
+AWAITED = {
+    "task": PARENT["task"],
+    "epoch": 3,
+    "lease": LEASE.hex,
+    "keeper": KEEPER,
+    "kind": "data",
+}
+
+
+def test_a_result_names_what_it_was_made_from():
+    result = receipt(parents={"load": PARENT})
+    assert judge_receipt(result, {**SPEC, "awaits": {"load": AWAITED}}).is_accepted
+    assert parents_of(result.result) == {TASK: Ground(epoch=3, output_hash=RESULT["output_hash"])}
+    assert parents_of(RESULT) == {}
+
+
+@pytest.mark.parametrize(
+    ("parents", "code"),
+    [
+        (None, "receipt_invalid"),
+        ({}, "receipt_invalid"),
+        ([PARENT], "receipt_invalid"),
+        ({"load": PARENT, "other": PARENT}, "receipt_invalid"),
+        ({"other": PARENT}, "receipt_invalid"),
+        ({"load": None}, "receipt_invalid"),
+        ({"load": {**PARENT, "more": 1}}, "receipt_invalid"),
+        ({"load": {**PARENT, "task": to_wire("task", LEASE)}}, "receipt_invalid"),
+        ({"load": {**PARENT, "epoch": 2}}, "receipt_invalid"),
+        ({"load": {**PARENT, "epoch": 3.0}}, "receipt_invalid"),
+        ({"load": {**PARENT, "output_cid": None}}, "receipt_invalid"),
+        ({"load": {**PARENT, "output_cid": PACKAGE}}, "output_hash_mismatch"),
+        ({"load": {**PARENT, "output_hash": "0x" + "00" * 32}}, "output_hash_mismatch"),
+        ({"load": {**PARENT, "output_cid": "bafy"}}, "cid_invalid"),
+    ],
+)
+def test_a_result_that_does_not_name_what_was_awaited_is_a_failed_attempt(parents, code):
+    judgement = judge_receipt(receipt(parents=parents), {**SPEC, "awaits": {"load": AWAITED}})
+    assert (judgement.is_accepted, judgement.error_code) == (False, code)
+
+
+def test_parents_that_nobody_awaited_are_not_accepted():
+    assert not judge_receipt(receipt(parents={"load": PARENT}), SPEC).is_accepted
+    assert judge_receipt(receipt(parents={}), SPEC).is_accepted
+
+
+STATED = {"salt": "0x" + "01" * 32, "statement": "0x" + "02" * 32}
+
+
+def test_a_statement_is_there_exactly_where_a_proof_is_asked_for():
+    spec = {**SPEC, "proof": {"circuit": 16}}
+    assert judge_receipt(receipt(**STATED), spec).is_accepted
+    assert statement_of(STATED, spec) == (16, int("02" * 32, 16))
+    assert statement_of(RESULT, {**SPEC, "proof": None}) == (0, 0)
+    for bad in (
+        {},
+        {"salt": STATED["salt"]},
+        {"statement": STATED["statement"]},
+        {**STATED, "salt": "0x01"},
+        {**STATED, "statement": STATED["statement"].replace("2", "A")},
+        {**STATED, "statement": 5},
+    ):
+        assert judge_receipt(receipt(**bad), spec).error_code == "receipt_invalid"
+    for unasked in (STATED, {"salt": STATED["salt"]}, {"statement": STATED["statement"]}):
+        for none in (SPEC, {**SPEC, "proof": None}):
+            assert judge_receipt(receipt(**unasked), none).error_code == "receipt_invalid"
 
 
 def test_what_a_failing_script_printed_is_told_as_far_as_it_can_be():

@@ -4,10 +4,7 @@ import csv
 import itertools
 import json
 import math
-import shutil
 import statistics
-import subprocess
-import sys
 from collections import Counter
 from datetime import date
 from pathlib import Path
@@ -20,32 +17,6 @@ from apps.kernel.abi import compute_selector, encode_call
 EXAMPLES = Path(__file__).parents[3] / "examples"
 SYMBOLS = ("AAPL", "AMZN", "GOOG", "IBM", "MSFT")
 SELECTOR = "0x" + compute_selector(entry_of_function("raise_alarm(bytes32,int256,uint256)")).hex()
-
-
-@pytest.fixture
-def run(tmp_path):
-    """Run a script as a keeper does: one document in, one out, its files under ./inputs."""
-
-    def run_script(script, *, inputs=(), **document):
-        folder = tmp_path / "inputs"
-        folder.mkdir(exist_ok=True)
-        for name in inputs:
-            shutil.copy(EXAMPLES / "data" / name, folder / name)
-        document = {"params": None, "parents": {}, "due_at": "2026-01-01T00:00:00Z", "task": "t", **document}
-        done = subprocess.run(
-            [sys.executable, "-I", EXAMPLES / script],
-            input=json.dumps({**document, "inputs": list(inputs)}).encode(),
-            cwd=tmp_path,
-            capture_output=True,
-            check=False,
-            timeout=60,
-        )
-        if done.returncode:
-            raise AssertionError(done.stderr.decode())
-        assert done.stdout.count(b"\n") == 1
-        return json.loads(done.stdout)
-
-    return run_script
 
 
 def rows_of(name):

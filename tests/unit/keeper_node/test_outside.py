@@ -286,7 +286,11 @@ def test_nothing_a_message_holds_leaves_the_guard() -> None:
         raise RuntimeError("a bug")
 
     for work in (refuse, abort, break_down):
-        run_guarded("assignment", SimpleNamespace(headers=None), work)
+        assert run_guarded("assignment", SimpleNamespace(headers=None), work) == ()
+
+
+def test_what_the_work_returns_is_handed_on() -> None:
+    assert run_guarded("assignment", SimpleNamespace(headers=None), lambda: [{"a": 1}]) == [{"a": 1}]
 
 
 def test_a_message_is_worked_on_in_its_own_trace() -> None:

@@ -65,6 +65,52 @@ def test_an_error_is_one_field_and_clearing_it_is_null():
 
 def test_money_is_a_string_of_an_integer():
     assert frame_of(event(aggregate="run", set={"spent_units": 12})).patch == {"spent_units": "12"}
+    slashed = frame_of(event(aggregate="rollback", set={"slashed_units": 100_000, "victims": {"0xab": 1}}))
+    assert slashed.patch == {"slashed_units": "100000"}
+
+
+def test_what_a_new_attempt_clears_is_null_as_in_the_rows():
+    reopened = {
+        "status": "waiting",
+        "epoch": 3,
+        "is_ahead": False,
+        "is_failing": False,
+        "performer": "",
+        "output_cid": "",
+        "package_cid": "",
+        "error_code": "",
+        "error_detail": "",
+        "result": None,
+    }
+
+    patch = frame_of(event(set=reopened)).patch
+
+    assert patch == {
+        "status": "waiting",
+        "timeline": {"waiting": "2026-11-20T07:00:01.000000Z"},
+        "epoch": 3,
+        "is_ahead": False,
+        "is_failing": False,
+        "performer": None,
+        "output_cid": None,
+        "package_cid": None,
+        "error": None,
+    }
+
+
+def test_the_depth_of_a_decision_is_the_task_s_and_a_proof_s_is_not():
+    admitted = event(set={"status": "scheduled"}, verdict="ahead", depth=2)
+    queued = event(set={"status": "proving"}, proof="prf_1", depth=1)
+
+    assert frame_of(admitted).patch["depth"] == 2
+    assert "depth" not in frame_of(queued).patch
+
+
+def test_rollbacks_and_dead_letters_are_known_by_the_ids_the_api_gives_them():
+    for aggregate, prefix in (("rollback", "rbk"), ("dead_letter", "dl")):
+        frame = frame_of(event(aggregate=aggregate, set={"phase": "cleaning", "replayed_at": "x"}))
+        assert frame.id == f"{prefix}_{RUN.hex}"
+        assert frame.patch == ({"phase": "cleaning"} if aggregate == "rollback" else {"replayed_at": "x"})
 
 
 def test_an_event_that_changes_nothing_shown_is_still_a_frame():
@@ -89,6 +135,7 @@ _patches = st.fixed_dictionaries(
         "status": st.sampled_from([str(status) for status in TaskStatus]),
         "performer": st.text(max_size=5),
         "epoch": st.integers(0, 9),
+        "is_ahead": st.booleans(),
         "error_code": st.sampled_from(["", "script_failed"]),
         "timeline": st.dictionaries(st.sampled_from(["waiting", "executing"]), st.just("t"), max_size=2),
     },

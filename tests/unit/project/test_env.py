@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from project.env import REPOSITORY, Settings, read_settings, settings_or_exit
+from project.env import REPOSITORY, Settings, read_proofs, read_settings, settings_or_exit
 from project.variables import SettingInvalid, read_env_file
 
 SECRET = "s" * 48
@@ -45,6 +45,21 @@ def test_everything_of_a_deployment_lies_in_its_home(tmp_path):
 
 def test_a_tunable_is_read_from_its_section_and_field(tmp_path):
     assert read(tmp_path, FOREKEEP_EXECUTION_ACKNOWLEDGE_SECONDS="7").execution.acknowledge_seconds == 7
+
+
+def test_the_section_of_proofs_is_read_alone_as_it_is_among_all(tmp_path):
+    (tmp_path / "forekeep.env").write_text("FOREKEEP_PROOFS_SIZES=128,16\nFOREKEEP_PROOFS_GENERATIONS=9\n")
+    alone = read_proofs({"FOREKEEP_HOME": str(tmp_path), "FOREKEEP_PROOFS_GENERATIONS": "3"})
+    assert alone == read(tmp_path, FOREKEEP_PROOFS_GENERATIONS="3").proofs
+    assert (alone.circuit_sizes, alone.generations) == ((16, 128), 3)
+    assert (alone.socket, alone.keys_folder) == (tmp_path / "run" / "prover.sock", tmp_path / "proofs")
+
+
+@pytest.mark.parametrize("sizes", ["", "17", "16,x"])
+def test_a_circuit_that_does_not_exist_is_refused(tmp_path, sizes):
+    assert "FOREKEEP_PROOFS_SIZES" in refused(tmp_path, FOREKEEP_PROOFS_SIZES=sizes)
+    with pytest.raises(SettingInvalid):
+        read_proofs({"FOREKEEP_HOME": str(tmp_path), "FOREKEEP_PROOFS_SIZES": sizes})
 
 
 def test_a_list_of_paths_is_comma_separated(tmp_path):

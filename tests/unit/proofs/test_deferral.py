@@ -6,7 +6,7 @@ import pytest
 from apps.kernel.transitions import IllegalTransition
 from apps.proofs.domain import deferral as rule
 from apps.proofs.domain.deferral import PROOF_TABLE, DeferralLimits, DeferredProof, EffectKind, ProofStatus
-from apps.proofs.domain.deferral_plan import check, find_expired_results, plan
+from apps.proofs.domain.deferral_plan import check, plan
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LIMITS = DeferralLimits()
@@ -112,16 +112,23 @@ def test_waiting_for_a_slot_never_times_out():
     assert effects == []
 
 
-def test_the_least_deep_come_first_then_the_oldest():
+def test_those_with_the_fewest_unconfirmed_ancestors_come_first_then_the_oldest():
     limits = DeferralLimits(generations=2)
     proofs = (
-        make("p1", depth=2),
-        make("p2", depth=0, queued_at=later(5)),
-        make("p3", depth=0, queued_at=later(1)),
-        make("p4", depth=1),
+        make("p1", ancestors=["a", "b"]),
+        make("p2", queued_at=later(5)),
+        make("p3", queued_at=later(1)),
+        make("p4", ancestors=["a"]),
     )
     _, effects = planned(*proofs, now=later(9), limits=limits)
     assert [proof for _, proof in effects] == ["p3", "p2"]
+
+
+def test_a_proof_moves_forward_as_its_ancestors_are_confirmed():
+    limits = DeferralLimits(generations=1)
+    proofs = (make("p1", ancestors=["a", "b"]), make("p2", queued_at=later(5)))
+    _, effects = planned(*proofs, now=later(9), limits=limits, confirmed={"a", "b"})
+    assert [proof for _, proof in effects] == ["p1"]
 
 
 @pytest.mark.parametrize(
@@ -158,11 +165,33 @@ def test_a_proof_between_two_attempts_times_out_too():
     assert state["p1"].status is S.TIMED_OUT
 
 
-def test_a_mined_submission_no_longer_times_out():
-    proof = rule.mark_mined(make(status=S.SUBMITTING)).proof
+def test_a_signed_submission_no_longer_times_out():
+    proof = rule.mark_signed(make(status=S.SUBMITTING)).proof
     state, _ = planned(proof, now=later(3_600))
     assert state["p1"].status is S.SUBMITTING
-    assert rule.mark_mined(make(status=S.GENERATED)).proof == make(status=S.GENERATED)
+    assert rule.mark_signed(make(status=S.GENERATED)).proof == make(status=S.GENERATED)
+
+
+def test_a_signed_submission_that_the_chain_sends_back_has_a_new_patience_and_is_not_counted():
+    proof = make(status=S.GENERATED)
+    for attempt in range(1, 3 * LIMITS.retries):
+        sent = rule.mark_signed(rule.start_submission(proof, f"p1/{attempt}", later(100 * attempt)).proof)
+        back = rule.fail_submission(
+            sent.proof, later(100 * attempt + 90), LIMITS, reason="reverted", jitter=0.0
+        )
+        proof = back.proof
+        assert (proof.status, proof.is_signed, proof.submission_started_at) == (S.GENERATED, False, None)
+        assert rule.expire(proof, later(10_000), LIMITS) is None
+
+
+def test_a_submission_that_nobody_signs_is_offered_three_times_more_and_then_reported():
+    proof = make(status=S.GENERATED)
+    for attempt in range(1, 5):
+        proof = rule.start_submission(proof, f"p1/{attempt}", NOW).proof
+        change = rule.fail_submission(proof, NOW, LIMITS, reason="node_away", jitter=0.0)
+        proof = change.proof
+        assert proof.status is (S.GENERATED if attempt < 4 else S.FAILED)
+    assert kinds(change) == [EffectKind.REPORT]
 
 
 def test_a_failed_attempt_is_tried_three_times_more_and_then_reported():
@@ -218,9 +247,26 @@ def test_a_failed_ancestor_cancels_the_proof_and_kills_its_process(status):
     assert effects == ([(EffectKind.KILL, "p1")] if status is S.GENERATING else [])
 
 
-def test_a_proof_on_its_way_to_the_chain_cannot_be_cancelled():
+def test_a_proof_can_be_cancelled_until_its_submission_is_signed():
+    proof = make(status=S.SUBMITTING)
+    cancelled = rule.cancel(proof, reason="manual").proof
+    assert (cancelled.status, cancelled.submission) == (S.CANCELLED, "")
     with pytest.raises(IllegalTransition):
-        rule.cancel(make(status=S.SUBMITTING), reason="manual")
+        rule.cancel(rule.mark_signed(proof).proof, reason="manual")
+
+
+@pytest.mark.parametrize("status", [status for status in S if not PROOF_TABLE.is_ending(status)])
+def test_a_proof_whose_attempt_is_over_ends_whatever_it_was_doing(status):
+    change = rule.abandon(make(status=status), reason="rolled_back")
+    assert (change.proof.status, change.proof.reason) == (S.CANCELLED, "rolled_back")
+    assert kinds(change) == ([EffectKind.KILL] if status is S.GENERATING else [])
+    assert rule.abandon(change.proof, reason="again") == rule.Change(proof=change.proof)
+
+
+def test_a_signed_proof_whose_attempt_is_over_has_failed():
+    change = rule.abandon(rule.mark_signed(make(status=S.SUBMITTING)).proof, reason="refused")
+    assert (change.proof.status, change.proof.reason, change.proof.submission) == (S.FAILED, "refused", "")
+    assert change.effects == ()
 
 
 def test_a_failed_ancestor_leaves_a_proof_on_its_way_to_the_chain_alone():
@@ -268,18 +314,12 @@ def test_a_rejected_proof_is_no_result_to_share():
     assert effects == [(EffectKind.GENERATE, "p2")]
 
 
-def test_results_are_kept_for_an_hour_after_they_were_made_and_longer_while_they_are_needed():
-    ended, needed = make("p1", status=S.CONFIRMED), make("p2", status=S.SUBMITTING)
-    assert find_expired_results([ended, needed], later(3_599), LIMITS) == ()
-    assert find_expired_results([ended, needed], later(3_600), LIMITS) == (ended,)
-
-
 def test_whatever_has_not_ended_has_a_wake_up():
     for status in S:
         wake_at = rule.compute_wake_at(make(status=status), LIMITS)
         assert (wake_at is None) == PROOF_TABLE.is_ending(status)
-    mined = rule.mark_mined(make(status=S.SUBMITTING)).proof
-    assert rule.compute_wake_at(mined, LIMITS) == later(30)
+    signed = rule.mark_signed(make(status=S.SUBMITTING)).proof
+    assert rule.compute_wake_at(signed, LIMITS) == later(30)
     assert rule.compute_wake_at(make(retry_at=later(7)), LIMITS) == later(7)
 
 
@@ -317,6 +357,11 @@ def test_the_check_names_what_is_wrong():
 def test_a_move_that_is_not_listed_is_refused(act, status):
     with pytest.raises(IllegalTransition):
         act(make(status=status))
+
+
+def test_what_went_wrong_before_is_forgotten_once_the_proof_is_there():
+    proof = rule.start_generation(make(reason="prover_lost"), NOW).proof
+    assert rule.finish_generation(proof, NOW).proof.reason == ""
 
 
 def test_a_moved_proof_is_a_new_value():

@@ -14,6 +14,7 @@ from apps.rollback.errors import RollbackOfConfirmed, RollbackRootUnknown, Rollb
 from apps.speculation.data import STANDINGS, UNDER_WAY, FailureReason, Standing
 from apps.speculation.domain.bonds import BondTerms
 from apps.speculation.domain.postings import cascade_settle
+from apps.tasks.data import TASK_TABLE, TaskStatus
 from tests.factories.speculation import (
     KEEPERS,
     A,
@@ -26,7 +27,6 @@ from tests.factories.speculation import (
     make_state,
     task_id,
 )
-from tests.model.life import LIFE_TABLE, Life
 from tests.unit.rollback.reference import DEAD, expected_shares, expected_statuses, random_world
 
 TERMS = BondTerms()
@@ -173,6 +173,18 @@ def test_of_two_failures_at_once_the_upper_one_is_the_root_and_the_lower_one_is_
     assert (lower.root, lower.changes, lower.shares.slashed_units) == (C, (), 0)
 
 
+def test_of_two_offers_that_go_back_at_once_the_lower_one_goes_back_with_the_upper():
+    graph, states = chain_of("scheduled", "scheduled", "scheduled")
+    failures = {B: FailureReason.NOT_ACKNOWLEDGED, A: FailureReason.NOT_ACKNOWLEDGED}
+    upper, lower = plan_cascades(failures, graph=graph, states=states, terms=TERMS)
+    assert [(change.task, change.target) for change in upper.changes] == [
+        (C, Target.WAITING),
+        (B, Target.WAITING),
+        (A, Target.WAITING),
+    ]
+    assert (lower.root, lower.changes) == (B, ())
+
+
 def test_overlapping_cascades_one_after_the_other_share_nothing():
     graph, states = chain_of("executed", "executed", "executed", bond_units=1_000_000)
     lower = cascade(B, graph, states)
@@ -261,7 +273,7 @@ def test_after_a_cascade_nothing_alive_stands_on_the_root_and_again_changes_noth
         return
     plan = cascade(root, graph, states, reason)
     for change in plan.changes:
-        assert LIFE_TABLE.is_legal(Life(change.previous), Life(str(change.target)))
+        assert TASK_TABLE.is_legal(TaskStatus(change.previous), TaskStatus(str(change.target)))
     after = states | {change.task: apply_change(states[change.task], change) for change in plan.changes}
     standings = {task: STANDINGS[state.status] for task, state in after.items()}
     for task, standing in standings.items():

@@ -14,6 +14,7 @@ from apps.rollback.domain.recovery import (
     RecoveryTerms,
     compute_delay,
     decide_recovery,
+    is_counted,
     plan_retry,
 )
 from apps.rollback.errors import RetryNotAllowed, RollbackRootUnknown
@@ -146,3 +147,8 @@ def test_a_retry_undoes_exactly_what_its_cascade_ended(seed, size, density, pick
     place = {task: n for n, task in enumerate(opened)}
     assert all(place[p] < place[c] for p, c in oracle.edges if p in place and c in place)
     assert set(opened) - {change.task for change in plan.changes} <= before_dead
+
+
+def test_an_attempt_counts_unless_nobody_failed():
+    uncounted = {FailureReason.NOT_ACKNOWLEDGED, FailureReason.ANCESTOR_FAILED, FailureReason.MANUAL}
+    assert {reason for reason in FailureReason if not is_counted(reason)} == uncounted

@@ -13,6 +13,7 @@ from apps.speculation.domain.breaker import (
     advance_breaker,
     compute_window_start,
     get_cooled_at,
+    is_backed_up,
     is_letting,
 )
 from tests.factories.speculation import NOW
@@ -68,3 +69,11 @@ def test_what_was_counted_before_a_move_is_not_counted_again():
 
 def test_no_state_of_the_breaker_is_an_ending():
     assert not [status for status in BreakerStatus if BREAKER_TABLE.is_ending(status)]
+
+
+def test_running_ahead_is_held_back_from_the_high_mark_down_to_the_low_one():
+    held, seen = False, []
+    for backlog in (99, 100, 60, 26, 25, 60, 99, 100):
+        held = is_backed_up(held, backlog, high=100, low=25)
+        seen.append(held)
+    assert seen == [False, True, True, True, False, False, False, True]

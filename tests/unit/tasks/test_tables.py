@@ -14,7 +14,7 @@ from apps.execution.data import ASSIGNMENT_TABLE, AssignmentStatus
 from apps.execution.models import OPEN_STATUSES
 from apps.kernel.transitions import IllegalTransition
 from apps.settlement.data import BATCH_TABLE, SETTLEMENT_TABLE, BatchStatus, SettlementStatus
-from apps.tasks.data import RUN_TABLE, TASK_TABLE, UNFINISHED, RunStatus, TaskStatus
+from apps.tasks.data import REOPENABLE, RUN_TABLE, TASK_TABLE, UNFINISHED, RunStatus, TaskStatus
 
 #: table, statuses, moves with the first status first
 TABLES: list[Any] = [
@@ -23,12 +23,15 @@ TABLES: list[Any] = [
         TaskStatus,
         {
             "discovered": "waiting scheduled cancelled failed",
-            "waiting": "scheduled cancelled",
-            "scheduled": "executing executed failed cancelled",
-            "executing": "executed scheduled failed aborted",
-            "executed": "attested scheduled failed cancelled",
-            "attested": "submitted failed",
-            "submitted": "confirmed executed failed",
+            "waiting": "scheduled cancelled failed",
+            "scheduled": "executing executed waiting failed cancelled",
+            "executing": "executed waiting failed aborted",
+            "executed": "attested failed rolled_back",
+            "attested": "proving proved waiting_ancestors submitted failed rolled_back",
+            "proving": "proved failed rolled_back",
+            "proved": "waiting_ancestors submitted failed rolled_back",
+            "waiting_ancestors": "submitted failed rolled_back",
+            "submitted": "confirmed executed failed rolled_back",
         },
     ),
     (RUN_TABLE, RunStatus, {"open": "confirmed failed cancelled"}),
@@ -94,8 +97,8 @@ def test_no_status_moves_to_itself(table, statuses, moves):
     assert not [status for status in statuses if table.is_legal(status, status)]
 
 
-def test_a_task_only_goes_back_to_be_done_or_attested_again():
-    """Whatever goes back is bounded by a counter: failures, redraws, resubmissions."""
+def test_an_attempt_only_goes_back_to_be_admitted_or_attested_again():
+    """Whatever goes back is bounded by a counter or a delay; a failed one goes on as another attempt."""
     order = list(TaskStatus)
     back = {
         (current, target)
@@ -104,12 +107,13 @@ def test_a_task_only_goes_back_to_be_done_or_attested_again():
         if order.index(target) < order.index(current)
     }
     assert back == {
-        (TaskStatus.EXECUTING, TaskStatus.SCHEDULED),
-        (TaskStatus.EXECUTED, TaskStatus.SCHEDULED),
+        (TaskStatus.SCHEDULED, TaskStatus.WAITING),
+        (TaskStatus.EXECUTING, TaskStatus.WAITING),
         (TaskStatus.SUBMITTED, TaskStatus.EXECUTED),
     }
 
 
 def test_what_is_unfinished_and_what_is_open_is_what_the_tables_say():
     assert set(TASK_TABLE.moves) == UNFINISHED
+    assert set(TaskStatus) - UNFINISHED - {TaskStatus.CONFIRMED} == REOPENABLE
     assert set(ASSIGNMENT_TABLE.moves) == set(OPEN_STATUSES)

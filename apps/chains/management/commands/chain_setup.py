@@ -33,15 +33,20 @@ class Command(BaseCommand):
         """Deposits are for named projects."""
         parser.add_argument("--project", action="append", default=[], help="pay a deposit for proj_…")
         parser.add_argument("--deposit-units", type=int, default=100_000_000_000, help="units per project")
+        parser.add_argument(
+            "--again", action="store_true", help="pay in also where the project has a deposit already"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Do each step that is missing; a domain error ends the command with its facts."""
         try:
-            self._set_up(options.get("project") or [], options.get("deposit_units") or 0)
+            self._set_up(
+                options.get("project") or [], options.get("deposit_units") or 0, bool(options.get("again"))
+            )
         except DomainError as exc:
             raise CommandError(f"{exc.title}: {exc}") from exc
 
-    def _set_up(self, projects: list[str], deposit_units: int) -> None:
+    def _set_up(self, projects: list[str], deposit_units: int, is_again: bool) -> None:
         tree = settings.FOREKEEP
         client = open_client()
         deployer = read_account(tree.chain.dispatcher_key_file)
@@ -64,7 +69,7 @@ class Command(BaseCommand):
         registered = ensure_keepers(client, deployment, keepers, stake_wei=stake_wei)
         self.stdout.write(f"{len(keepers)} keepers, {len(registered)} registered now")
         self._prepare_senders(client, deployment, submitters)
-        self._deposit(client, deployment, deployer, projects, deposit_units)
+        self._deposit(client, deployment, deployer, projects, deposit_units, is_again)
 
     def _prepare_senders(
         self, client: ChainClient, deployment: Deployment, submitters: tuple[AccountKey, ...]
@@ -81,11 +86,19 @@ class Command(BaseCommand):
         payer: AccountKey,
         projects: list[str],
         units: int,
+        is_again: bool,
     ) -> None:
         for text in projects:
-            project = from_wire("proj", text)
-            paid = ensure_deposit(client, deployment, payer, project_word(project), units * WEI_PER_UNIT)
-            self.stdout.write(f"{text}: {f'{units} units paid in' if paid else 'has a deposit'}")
+            paid = ensure_deposit(
+                client,
+                deployment,
+                payer,
+                project_word(from_wire("proj", text)),
+                units * WEI_PER_UNIT,
+                is_again=is_again,
+            )
+            outcome = f"{units} units paid in" if paid else "has a deposit (--again pays in another one)"
+            self.stdout.write(f"{text}: {outcome}")
 
 
 def _keystores(home: Path) -> list[Path]:

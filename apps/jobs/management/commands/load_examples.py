@@ -18,7 +18,7 @@ from apps.eventlog.selectors import get_database_now
 from apps.jobs.domain.instants import format_instant
 from apps.jobs.domain.placeholders import bytes32_of, fill_placeholders, selector_of
 from apps.jobs.domain.validation import definition_from_json
-from apps.jobs.errors import PlaceholderUnknown
+from apps.jobs.errors import DrillNotAllowed, PlaceholderUnknown
 from apps.jobs.models import Job
 from apps.jobs.selectors import get_jobs
 from apps.jobs.services import job_create
@@ -61,14 +61,20 @@ class Command(BaseCommand):
 
         jobs: list[tuple[Job, bool]] = []
         for file in sorted(folder.glob("*/*.json")):
-            job = present.get(json.loads(file.read_text(encoding="utf-8"))["name"])
-            if job is not None:
-                jobs.append((job, False))
-                continue
-            body = _body(file, folder / "data", deployment, store, format_instant(soon))
-            if options["once"] and body["trigger_kind"] == "time":
-                body["recurring"] = False
-            jobs.append((_create(project, body, store), True))
+            for raw in _raw_bodies(file):
+                job = present.get(raw["name"])
+                if job is not None:
+                    jobs.append((job, False))
+                    continue
+                body = _fill(raw, file.parent, folder / "data", deployment, store, format_instant(soon))
+                if options["once"] and body["trigger_kind"] == "time":
+                    body["recurring"] = False
+                try:
+                    jobs.append((_create(project, body, store), True))
+                except DrillNotAllowed:
+                    self.stderr.write(
+                        f"left out  {body['name']}: the project {project.slug} allows no drills"
+                    )
         return jobs
 
 
@@ -81,7 +87,16 @@ def _project(slug: str | None) -> Project:
     return projects[0]
 
 
-def _body(file: Path, data: Path, deployment: Deployment, store: ContentStore, soon: str) -> dict[str, Any]:
+def _raw_bodies(file: Path) -> list[dict[str, Any]]:
+    """The jobs of one file: itself, or one per member of `variants`, laid over the rest."""
+    body = json.loads(file.read_text(encoding="utf-8"))
+    variants = body.pop("variants", [{}])
+    return [{**body, **variant} for variant in variants]
+
+
+def _fill(
+    raw: dict[str, Any], scripts: Path, data: Path, deployment: Deployment, store: ContentStore, soon: str
+) -> dict[str, Any]:
     def put(path: Path) -> str:
         if not path.is_file():
             raise PlaceholderUnknown(name=path.name, reason="no such file", folder=str(path.parent))
@@ -93,11 +108,11 @@ def _body(file: Path, data: Path, deployment: Deployment, store: ContentStore, s
         "chain_id": lambda _: deployment.chain_id,
         "soon": lambda _: soon,
         "input": lambda name: put(data / name),
-        "script": lambda name: put(file.parent / name),
+        "script": lambda name: put(scripts / name),
         "bytes32": bytes32_of,
         "selector": selector_of,
     }
-    found: dict[str, Any] = fill_placeholders(json.loads(file.read_text(encoding="utf-8")), lookups)
+    found: dict[str, Any] = fill_placeholders(raw, lookups)
     return found
 
 
