@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -208,9 +209,10 @@ def test_a_parents_receipt_that_does_not_hold_is_refused_and_nothing_is_answered
     later = receipt_of(parent, epoch=2, task_id=UUID(hex=load["task"].removeprefix("task_")))
     foreign = resigned(stranger, {**load, "keeper": stranger.address})
     altered = {**load, "result": {**load["result"], "cpu_ms": 99}}
-    for wrong in (later, foreign, altered):
+    codes: list[str] = []
+    for count, wrong in enumerate((later, foreign, altered), start=1):
         around.send(child, "keeper.execute", assignment=body, parents=[wrong])
-    codes = wait_until(lambda: _refusals(child, 3), 30)
+        codes = wait_until(partial(_refusals, child, count), 30)
 
     assert codes == ["parent_receipt_missing", "parent_receipt_forged", "parent_receipt_forged"]
     assert around.take_messages() == []
