@@ -49,6 +49,25 @@ def measure_run(scratch: Scratch, shape: Mapping[str, Sequence[str]], *, is_ahea
     return MeasuredRun(seconds=(last - run.opened_at).total_seconds(), hops_seconds=_hops(run, tasks))
 
 
+def measure_rate(
+    scratch: Scratch, shape: Mapping[str, Sequence[str]], count: int, *, is_ahead: bool
+) -> float:
+    """Tasks per second of `count` runs opened at once, to the last confirmation. Raises BenchFailed."""
+    jobs = [_make_job(shape, is_ahead=is_ahead) for _ in range(count)]
+    began = time.monotonic()
+    opened = [run_now(job_id=job.id, project_ids=None).pk for job in jobs]
+    poke(["admit"])
+    runs = Run.objects.filter(pk__in=opened)
+    tasks = count * len(shape)
+    scratch.wait_for(
+        lambda: not runs.filter(status=RunStatus.OPEN).exists(), 60 + 2 * tasks, what=f"{count} runs"
+    )
+    seconds = time.monotonic() - began
+    if runs.filter(status=RunStatus.CONFIRMED).count() != count:
+        raise BenchFailed(f"not all of {count} runs were confirmed")
+    return tasks / seconds
+
+
 def _hops(run: Run, tasks: Mapping[Any, Task]) -> list[float]:
     hops = []
     edges = list(Edge.objects.filter(run=run).values_list("parent_id", "child_id"))

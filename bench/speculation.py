@@ -1,6 +1,6 @@
 """Runs of dependent steps with speculation off and on, against the critical path that is possible.
 
-    python -m bench.speculation [--depths 2,3,5,10] [--lattice 3] [--repeat 1]
+    python -m bench.speculation [--depths 2,3,5,10] [--lattice 3] [--repeat 1] [--many 20]
 
 A whole deployment: real broker, keepers, signatures, attestation, Groth16 proofs and chain. A step's script
 is a wait of 0.2 s, a proof is stretched to about 1 s by the deployment's proof delay, the chain makes a block
@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--depths", default="2,3,5,10", help="lengths of the chains")
     parser.add_argument("--lattice", type=int, default=3, help="layers of two of the diamond lattice")
     parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--many", type=int, default=20, help="chains of 3 at once, for the throughput")
     options = parser.parse_args()
     shapes = {f"chain of {n}": chain(int(n)) for n in options.depths.split(",") if n}
     if options.lattice:
@@ -65,10 +66,18 @@ def main() -> None:
             "FOREKEEP_SPECULATION_BOND_FORM": "linear",
         }
         found = run_in_deployment(
-            environment, lambda scratch: measure(scratch, shapes, options.repeat), timeout_seconds=1_500
+            environment,
+            lambda scratch: (
+                measure(scratch, shapes, options.repeat),
+                measure_rates(scratch, options.many) if options.many else None,
+            ),
+            timeout_seconds=1_500,
         )
-    for name, off, on, hops in found:
+    measured, rates = found
+    for name, off, on, hops in measured:
         tell(figures_of(name, shapes[name], off, on, hops))
+    if rates:
+        tell(rate_figures(options.many, *rates))
 
 
 def measure(
@@ -88,6 +97,22 @@ def measure(
             (name, off, [run.seconds for run in runs], [hop for run in runs for hop in run.hops_seconds])
         )
     return found
+
+
+def measure_rates(scratch: Scratch, count: int) -> tuple[float, float]:
+    """Tasks per second of many chains at once, with speculation off and on. After `measure`."""
+    ahead: Any = import_module("bench.running_ahead")
+    off = ahead.measure_rate(scratch, chain(3), count, is_ahead=False)
+    return off, ahead.measure_rate(scratch, chain(3), count, is_ahead=True)
+
+
+def rate_figures(count: int, off: float, on: float) -> list[Figure]:
+    """What running ahead costs or gains where the machine is full."""
+    bench = f"speculation, {count} chains of 3 at once"
+    return [
+        Figure(bench=bench, name="off, tasks confirmed", value=off, unit="/s"),
+        Figure(bench=bench, name="on, tasks confirmed", value=on, unit="/s", ratio=on / off, beside="off"),
+    ]
 
 
 def figures_of(
