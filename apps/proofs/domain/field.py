@@ -10,7 +10,7 @@ from typing import Any, Final
 
 try:
     from gmpy2 import mpz as _number
-except ImportError:  # pragma: no cover - every supported platform has a wheel
+except ImportError:  # no wheel for this platform: slower, the same numbers
     _number = int
 
 #: The order r of the curve's group, a prime (EIP-196).
