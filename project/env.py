@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from project.env_triggers import Egress, Notices, Storage, Triggers
 from project.variables import SettingInvalid, read_env_file, read_section, variable
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
@@ -285,6 +286,10 @@ class Settings:
     chain: Chain
     content: Content
     jobs: Jobs
+    egress: Egress
+    triggers: Triggers
+    storage: Storage
+    notices: Notices
     keepers: Keepers
     ledger: Ledger
     execution: Execution
@@ -309,6 +314,10 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         chain=read_section(Chain, "chain", merged, home),
         content=read_section(Content, "content", merged, home),
         jobs=read_section(Jobs, "jobs", merged, home),
+        egress=read_section(Egress, "egress", merged, home),
+        triggers=read_section(Triggers, "triggers", merged, home),
+        storage=read_section(Storage, "storage", merged, home),
+        notices=read_section(Notices, "notices", merged, home),
         keepers=read_section(Keepers, "keepers", merged, home),
         ledger=read_section(Ledger, "ledger", merged, home),
         execution=read_section(Execution, "execution", merged, home),

@@ -57,10 +57,15 @@ INSTALLED_APPS = [
     "apps.accounts",
     "apps.ledger",
     "apps.gateway",
+    "apps.egress",
+    "apps.vault",
+    "apps.triggers",
     "apps.jobs",
     "apps.keepers",
     "apps.chains",
     "apps.content",
+    "apps.watching",
+    "apps.storage",
     "apps.tasks",
     "apps.speculation",
     "apps.execution",
@@ -68,6 +73,7 @@ INSTALLED_APPS = [
     "apps.proofs",
     "apps.settlement",
     "apps.rollback",
+    "apps.notices",
     "apps.progress",
 ]
 

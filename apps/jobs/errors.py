@@ -35,27 +35,6 @@ class PriceUnknown(Conflict):
     title = "The gas price is not known"
 
 
-class FieldMissing(Invalid):
-    """A required field is absent."""
-
-    code = "field_missing"
-    title = "A field is missing"
-
-
-class FieldUnknown(Invalid):
-    """A field that means nothing here; most often a misspelling."""
-
-    code = "field_unknown"
-    title = "A field is not known"
-
-
-class FieldInvalid(Invalid):
-    """A field of the wrong type or outside its bounds."""
-
-    code = "field_invalid"
-    title = "A field is not valid"
-
-
 class TriggerUnknown(Invalid):
     """Neither `time` nor `manual`."""
 
@@ -222,20 +201,6 @@ class AbiFunctionMismatch(Invalid):
 
     code = "abi_function_mismatch"
     title = "The ABI entry is of another function"
-
-
-class AddressInvalid(Invalid):
-    """Not `0x` and 40 hex digits, or the zero address."""
-
-    code = "address_invalid"
-    title = "The address is not valid"
-
-
-class AddressChecksum(Invalid):
-    """A mixed-case address whose EIP-55 checksum is wrong; `expected` is the right form."""
-
-    code = "address_checksum"
-    title = "The address has a wrong checksum"
 
 
 class ChainUnknown(Invalid):

@@ -10,12 +10,12 @@ from apps.content.store import ContentStore
 from apps.eventlog.data import EventDraft
 from apps.eventlog.locking import lock_rows
 from apps.eventlog.services import rows_write
-from apps.jobs.domain.reading import escape
 from apps.jobs.domain.states import JOB_TABLE, LIVE, JobStatus
 from apps.jobs.domain.values import Fires, JobDefinition
 from apps.jobs.errors import DrillNotAllowed, InputMissing, JobEnded, JobNotFound
 from apps.jobs.models import Job
 from apps.kernel.errors import PreconditionFailed
+from apps.kernel.reading import escape
 
 #: everything people may read of a job; what its first event sets, so that replay gives the row
 PUBLIC_FIELDS: Final = (

@@ -20,6 +20,7 @@ MAX_ELEMENTS: Final = 4096
 _TYPE: Final = re.compile(r"(uint|int|bytes|address|bool|string|tuple)([0-9]*)((?:\[[0-9]*\])*)")
 _NAME: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 _DECIMAL: Final = re.compile(r"-?(0|[1-9][0-9]{0,77})")
+_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 _HEX_NUMBER: Final = re.compile(r"0x[0-9a-fA-F]{1,64}")
 
 
@@ -35,6 +36,20 @@ class ArgumentsMismatch(Invalid):
 
     code = "arguments_mismatch"
     title = "The arguments do not fit the function"
+
+
+class AddressInvalid(Invalid):
+    """Not `0x` and 40 hex digits, or the zero address."""
+
+    code = "address_invalid"
+    title = "The address is not valid"
+
+
+class AddressChecksum(Invalid):
+    """A mixed-case address whose EIP-55 checksum is wrong; `expected` is the right form."""
+
+    code = "address_checksum"
+    title = "The address has a wrong checksum"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +142,17 @@ def is_address(text: Any) -> bool:
     if not isinstance(text, str) or not re.fullmatch(r"0x[0-9a-fA-F]{40}", text):
         return False
     return text[2:] in (text[2:].lower(), text[2:].upper()) or text == checksum_address(text)
+
+
+def require_address(value: Any, pointer: str) -> str:
+    """The address in lower case; raise AddressInvalid or AddressChecksum."""
+    if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
+        raise AddressInvalid(pointer=pointer, given=str(value)[:80])
+    if not is_address(value):
+        raise AddressChecksum(pointer=pointer, given=value, expected=checksum_address(value))
+    if int(value, 16) == 0:
+        raise AddressInvalid(pointer=pointer, given=value, reason="the zero address takes no call")
+    return value.lower()
 
 
 def _parse_members(members: Any, pointer: str, depth: int) -> AbiType:

@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from apps.jobs.domain.reading import placed
 from apps.jobs.errors import AbiFunctionMismatch, ArgumentInvalid, ArgumentTooLarge
 from apps.kernel.abi import AbiInvalid, ArgumentsMismatch, compute_signature, encode_call, parse_inputs
+from apps.kernel.reading import placed
 
 #: the hub refuses longer call data
 CALLDATA_MAX_BYTES: Final = 1024

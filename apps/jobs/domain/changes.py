@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from apps.jobs.domain.validation import JOB_FIELDS, STEP_FIELDS
-from apps.jobs.errors import FieldInvalid, FieldUnknown
+from apps.kernel.reading import FieldInvalid, FieldUnknown
 
 
 def merge_changes(stored: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

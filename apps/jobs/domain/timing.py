@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from apps.jobs.domain.instants import parse_instant
-from apps.jobs.domain.reading import Reading, numbered, placed
 from apps.jobs.domain.schedule import next_fire, parse_cron, require_zone
 from apps.jobs.domain.values import (
     CronSchedule,
@@ -21,7 +20,6 @@ from apps.jobs.errors import (
     CronInvalid,
     CronSixFields,
     ExpiresInPast,
-    FieldInvalid,
     InstantsInvalid,
     IntervalInvalid,
     IntervalLongerThanLife,
@@ -34,6 +32,7 @@ from apps.jobs.errors import (
     TriggerUnknown,
     ZoneUnknown,
 )
+from apps.kernel.reading import FieldInvalid, Reading, numbered, placed
 
 INTERVAL_MAX_SECONDS: Final = 315_360_000
 INSTANTS_MAX: Final = 1_000

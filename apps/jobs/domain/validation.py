@@ -14,7 +14,6 @@ from apps.content.domain.cid import cid_of, parse_cid
 from apps.content.errors import CidInvalid
 from apps.jobs.domain.abi import canonical_entry, check_arguments, entry_of_function, parameter_count
 from apps.jobs.domain.graph import check_graph
-from apps.jobs.domain.reading import Reading, is_clean, numbered, placed, require_plain
 from apps.jobs.domain.scripts import require_program
 from apps.jobs.domain.timing import read_fires, read_instant, read_missed, read_trigger
 from apps.jobs.domain.values import (
@@ -33,8 +32,6 @@ from apps.jobs.domain.values import (
 from apps.jobs.errors import (
     AbiFunctionMismatch,
     ActionMissing,
-    AddressChecksum,
-    AddressInvalid,
     ArgumentInvalid,
     ArgumentsUnknown,
     ArgumentTooLarge,
@@ -44,8 +41,6 @@ from apps.jobs.errors import (
     DrillInvalid,
     DuplicateEdge,
     EdgeUnknown,
-    FieldInvalid,
-    FieldMissing,
     GasLimitInvalid,
     InputNameInvalid,
     MemoryInvalid,
@@ -59,8 +54,9 @@ from apps.jobs.errors import (
     TooManySteps,
     ValueInvalid,
 )
-from apps.kernel.abi import AbiInvalid, checksum_address, compute_signature, is_address
+from apps.kernel.abi import AbiInvalid, compute_signature, require_address
 from apps.kernel.hashing import canonical_json
+from apps.kernel.reading import FieldInvalid, FieldMissing, Reading, is_clean, numbered, placed, require_plain
 from apps.kernel.speculation import choice_from_json
 
 STEP_FIELDS: Final = frozenset(
@@ -284,7 +280,7 @@ def _read_action(reading: Reading, bounds: Bounds) -> Action | None:
 
     return Action(
         chain_id=chain_id,
-        target=_require_address(action.require("target"), action.at("target")),
+        target=require_address(action.require("target"), action.at("target")),
         function=function,
         abi=entry,
         gas_limit=action.number(
@@ -347,13 +343,3 @@ def _require_cid(value: Any, pointer: str) -> str:
     except CidInvalid as exc:
         raise placed(exc, pointer) from None
     return str(value)
-
-
-def _require_address(value: Any, pointer: str) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"0x[0-9a-fA-F]{40}", value):
-        raise AddressInvalid(pointer=pointer, given=str(value)[:80])
-    if not is_address(value):
-        raise AddressChecksum(pointer=pointer, given=value, expected=checksum_address(value))
-    if int(value, 16) == 0:
-        raise AddressInvalid(pointer=pointer, given=value, reason="the zero address takes no call")
-    return value.lower()

@@ -18,13 +18,14 @@ from apps.gateway.rest.permissions import scope, scopes
 from apps.gateway.rest.schema import IF_MATCH, PROJECT
 from apps.gateway.rest.scoping import get_project, get_project_ids
 from apps.jobs.domain.cost import estimate
-from apps.jobs.domain.reading import Reading, placed
 from apps.jobs.domain.schedule import get_zone
 from apps.jobs.domain.states import JobStatus
 from apps.jobs.domain.timing import schedule_from_json
 from apps.jobs.domain.validation import definition_from_json
 from apps.jobs.domain.values import CronSchedule, TriggerKind
-from apps.jobs.errors import FieldInvalid, ZoneUnknown
+from apps.jobs.errors import (
+    ZoneUnknown,
+)
 from apps.jobs.models import Job
 from apps.jobs.rest.examples import CHANGE, CREATE, FIRES, PREVIEW
 from apps.jobs.rest.serializers import (
@@ -41,6 +42,7 @@ from apps.jobs.selectors import get_definition, get_job, get_jobs, preview, prev
 from apps.jobs.services import job_create, job_delete, job_pause, job_resume, job_update
 from apps.jobs.terms import get_bounds, get_gas_price_wei, get_prices, get_store
 from apps.kernel.ids import from_wire
+from apps.kernel.reading import FieldInvalid, Reading, placed
 
 _COUNT_MAX: Final = 100
 _ORDERINGS: Final = {"created_at": "pk", "-created_at": "-pk"}

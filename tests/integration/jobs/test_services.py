@@ -14,7 +14,6 @@ from apps.jobs.data import Bounds, Prices, definition_from_json
 from apps.jobs.errors import (
     DrillNotAllowed,
     ExpiresInPast,
-    FieldInvalid,
     InputMissing,
     JobEnded,
     JobNotFound,
@@ -24,6 +23,7 @@ from apps.jobs.models import Job
 from apps.jobs.selectors import get_definition, get_job, get_jobs
 from apps.jobs.services import job_create, job_delete, job_pause, job_resume, job_update, jobs_expire
 from apps.kernel.errors import PreconditionFailed
+from apps.kernel.reading import FieldInvalid
 from apps.kernel.speculation import Choice, Mode
 from tests.factories.accounts import make_project
 from tests.factories.jobs import (

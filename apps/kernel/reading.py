@@ -4,8 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
-from apps.jobs.errors import FieldInvalid, FieldMissing, FieldUnknown
-from apps.kernel.errors import DomainError
+from apps.kernel.errors import DomainError, Invalid
 
 MAX_NESTING: Final = 32
 #: beyond it a number is not the same in every JSON reader; it is given as text
@@ -13,6 +12,27 @@ MAX_NUMBER: Final = (1 << 53) - 1
 
 Choice = TypeVar("Choice", bound=StrEnum)
 Refusal = TypeVar("Refusal", bound=DomainError)
+
+
+class FieldMissing(Invalid):
+    """A required field is absent."""
+
+    code = "field_missing"
+    title = "A field is missing"
+
+
+class FieldUnknown(Invalid):
+    """A field that means nothing here; most often a misspelling."""
+
+    code = "field_unknown"
+    title = "A field is not known"
+
+
+class FieldInvalid(Invalid):
+    """A field of the wrong type or outside its bounds."""
+
+    code = "field_invalid"
+    title = "A field is not valid"
 
 
 class Reading:
