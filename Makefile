@@ -18,7 +18,7 @@ help: ## List the targets
 up: setup ## Run everything in the foreground; Ctrl-C stops it
 	@FOREKEEP_STOPS_WITH_PARENT=1 exec $(RUN) -m project.embedded.up
 
-demo: setup ## Run the example jobs to their end in a scratch folder, about 80 s; report in var/demo
+demo: setup ## Run the example jobs to their end in a scratch folder, a minute or two; report in var/demo
 	@FOREKEEP_STOPS_WITH_PARENT=1 exec $(RUN) -m project.embedded.demo
 
 test: setup-dev ## Lint, types, import contracts, all tests (and again on PostgreSQL + Redis where given)

@@ -2,11 +2,13 @@
 
 import time
 
-from workers.keeper.sandbox.data import AbortHandle, SandboxRequest, SandboxResult, SandboxStatus
+from workers.keeper.sandbox.data import LANGUAGES, AbortHandle, SandboxRequest, SandboxResult, SandboxStatus
 
 
 class NoOpExecutor:
     """Answers at once."""
+
+    languages = LANGUAGES
 
     def run(self, request: SandboxRequest, handle: AbortHandle | None = None) -> SandboxResult:
         """A fixed result; nothing of the request is looked at."""

@@ -11,9 +11,11 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from bench.figures import Figure, tell
-from workers.keeper.sandbox.data import SandboxRequest
+from workers.keeper.sandbox.data import TYPESCRIPT, SandboxRequest
+from workers.keeper.sandbox.deno import find_deno
 from workers.keeper.sandbox.errors import SandboxUnavailable
 from workers.keeper.sandbox.interpreter import find_interpreter
 from workers.keeper.sandbox.jailed import JailedSandbox
@@ -24,7 +26,14 @@ REQUEST = SandboxRequest(
     stdin=b'{"due_at": "2026-11-20T00:00:00Z", "params": null}',
     inputs={"a": b"x" * 4096},
 )
+DENO_REQUEST = replace(
+    REQUEST,
+    language=TYPESCRIPT,
+    script=b"const told: object = await new Response(Deno.stdin.readable).json();\n"
+    b"console.log(JSON.stringify([told, Deno.readTextFileSync('inputs/a')]));\n",
+)
 POOL_SIZE = 2
+BARE_PYTHON, BARE_DENO = "bare python -I", "bare deno run"
 
 
 def measure(act: Callable[[], object], before: Callable[[], None] = lambda: None) -> float:
@@ -41,11 +50,11 @@ def wait_for_pool(sandbox: JailedSandbox) -> None:
         time.sleep(0.001)
 
 
-def run_in(sandbox: JailedSandbox) -> Callable[[], object]:
+def run_in(sandbox: JailedSandbox, request: SandboxRequest = REQUEST) -> Callable[[], object]:
     """One run that must succeed."""
 
     def run() -> object:
-        result = sandbox.run(REQUEST)
+        result = sandbox.run(request)
         if result.status != "ok":
             raise SystemExit(f"{sandbox.name}: {result}")
         return result
@@ -65,12 +74,19 @@ def main(runs: int) -> None:
     """Print the table."""
     python = str(find_interpreter().executable)
     cases: dict[str, tuple[Callable[[], object], Callable[[], None]]] = {
-        "bare python -I": (lambda: subprocess.run([python, "-I", "-c", "pass"], check=True), lambda: None),
+        BARE_PYTHON: (lambda: subprocess.run([python, "-I", "-c", "pass"], check=True), lambda: None),
         "bare python -I -S": (
             lambda: subprocess.run([python, "-I", "-S", "-c", "pass"], check=True),
             lambda: None,
         ),
     }
+    deno = find_deno()
+    if deno is not None:
+        command = [str(deno), "run", "--no-config", "--no-lock", "--no-remote", "--no-npm", "-"]
+        cases[BARE_DENO] = (
+            lambda: subprocess.run(command, input=b"", check=True, env={"DENO_NO_UPDATE_CHECK": "1"}),
+            lambda: None,
+        )
     opened: list[JailedSandbox] = []
     for name in PREFERRED:
         for label, pool_size in (("cold", 0), ("pooled", POOL_SIZE)):
@@ -83,17 +99,21 @@ def main(runs: int) -> None:
             opened.append(sandbox)
             wait = (lambda kept: lambda: wait_for_pool(kept))(sandbox) if pool_size else (lambda: None)
             cases[f"{name} {label}"] = (run_in(sandbox), wait)
+            if TYPESCRIPT in sandbox.languages:
+                cases[f"{name} {label}, deno"] = (run_in(sandbox, DENO_REQUEST), wait)
 
     times: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(runs):
         for name, (act, before) in cases.items():
             times[name].append(measure(act, before))
 
-    base = statistics.median(times["bare python -I"])
+    bases = {
+        beside: statistics.median(times[beside]) for beside in (BARE_PYTHON, BARE_DENO) if beside in times
+    }
     print(f"one small script, {runs} runs each, in turn")
     for name, values in times.items():
         p50, p99 = statistics.median(values), statistics.quantiles(values, n=100)[98]
-        beside = "bare python -I"
+        beside = BARE_DENO if name.endswith("deno") or name == BARE_DENO else BARE_PYTHON
         tell(
             [
                 Figure(
@@ -101,7 +121,7 @@ def main(runs: int) -> None:
                     name=f"{name}, p50",
                     value=p50,
                     unit="ms",
-                    ratio=p50 / base,
+                    ratio=p50 / bases[beside],
                     beside=beside,
                 )
             ]

@@ -27,6 +27,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 STAGES_QUEUE: Final = "stages"
 INTAKE_QUEUE: Final = "intake"
 PROVE_QUEUE: Final = "prove"
+NOTICES_QUEUE: Final = "notices"
 #: Celery would open a database connection per message (5 ms on PostgreSQL, both sides together); this many
 #: tasks share one, and `close_old_connections` judges it before each
 _KEPT_CONNECTIONS: Final = 1_000_000_000
@@ -104,7 +105,7 @@ def build_app(broker: Broker) -> "Celery[TracedTask]":
         event_serializer="json",
         accept_content=["json"],
         task_default_queue=STAGES_QUEUE,
-        task_queues=(Queue(STAGES_QUEUE), Queue(INTAKE_QUEUE), Queue(PROVE_QUEUE)),
+        task_queues=(Queue(STAGES_QUEUE), Queue(INTAKE_QUEUE), Queue(PROVE_QUEUE), Queue(NOTICES_QUEUE)),
         task_create_missing_queues=True,
         task_acks_late=False,
         task_publish_retry=True,
@@ -115,7 +116,7 @@ def build_app(broker: Broker) -> "Celery[TracedTask]":
         worker_max_tasks_per_child=broker.max_tasks_per_child,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
-        beat_scheduler="django_celery_beat.schedulers:DatabaseScheduler",
+        beat_scheduler="scheduling.ticks:Clock",
         timezone="UTC",
         enable_utc=True,
         CELERY_DB_REUSE_MAX=_KEPT_CONNECTIONS,
@@ -162,5 +163,13 @@ def _keep_django_logging(**_kwargs: Any) -> None:
 
 _settings = settings_or_exit()
 app = build_app(_settings.broker)
-app.conf.imports = ("workers.stages", "workers.intake", "workers.proving", "scheduling.sweeps")
+app.conf.imports = (
+    "workers.stages",
+    "workers.intake",
+    "workers.proving",
+    "scheduling.sweeps",
+    "scheduling.ticks",
+    "scheduling.events",
+    "workers.notices",
+)
 app.conf.beat_schedule = beat_schedule(_settings)

@@ -27,6 +27,7 @@ class Web:
 
     url: str = variable("http://127.0.0.1:8000", name="WEB_URL", schemes=("http", "https"))
     secret_key: str = variable(name="SECRET_KEY", min_length=32, is_secret=True)
+    secret_key_fallbacks: tuple[str, ...] = variable("", name="SECRET_KEY_FALLBACKS", is_secret=True)
     is_debug: bool = variable(False, name="DEBUG")
     allowed_hosts: tuple[str, ...] = variable("localhost,127.0.0.1,[::1]", name="ALLOWED_HOSTS")
     flower_basic_auth: str | None = variable(None, name="FLOWER_BASIC_AUTH", is_secret=True)
@@ -110,9 +111,13 @@ class Jobs:
     sweep_seconds: int = variable(30, minimum=1)
     look_ahead_seconds: int = variable(40, minimum=1)
     script_max_bytes: int = variable(262_144, minimum=1)
+    script_max_nodes: int = variable(20_000, minimum=1)
+    script_max_depth: int = variable(128, minimum=1)
+    script_max_line: int = variable(5_000, minimum=1)
     params_max_bytes: int = variable(65_536, minimum=1)
     missed_grace_seconds: int = variable(60, minimum=0)
     fire_burst: int = variable(100, minimum=1, maximum=10_000)
+    firing_keep_seconds: int = variable(30 * _DAY_SECONDS, minimum=3_600)
     offchain_base_units: int = variable(10_000, minimum=0)
     offchain_cpu_second_units: int = variable(1_000, minimum=0)
 

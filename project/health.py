@@ -1,7 +1,8 @@
 """/healthz: the process answers. /readyz: everything it needs answers too.
 
-Ready means: database, broker, no migration missing, and a beat sweep not longer ago than
-`telemetry.sweep_stale_seconds`. `sweep_record` is called by the sweep itself.
+Ready means: database, broker, no migration missing, a beat sweep not longer ago than
+`telemetry.sweep_stale_seconds`, every chain that jobs wait for being read, and somebody watching the
+conditions. `sweep_record` is called by the sweep itself.
 """
 
 import time
@@ -15,6 +16,10 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 
+from apps.chains.networks import get_event_chain_ids
+from apps.eventlog.selectors import get_database_now
+from apps.watching.conditions import is_unwatched
+from apps.watching.selectors import get_unheard
 from project.celery import app
 
 _SWEEP_KEY: Final = "last_sweep_at"
@@ -84,9 +89,22 @@ def _check_sweep() -> None:
         raise NotReady(f"the last sweep ran {age:.0f} s ago")
 
 
+def _check_chain_events() -> None:
+    lines = get_unheard(get_database_now(), get_event_chain_ids())
+    if lines:
+        raise NotReady("; ".join(lines))
+
+
+def _check_conditions() -> None:
+    if is_unwatched(get_database_now()):
+        raise NotReady("nobody watches the conditions of jobs")
+
+
 _CHECKS: Final[Mapping[str, Callable[[], None]]] = {
     "database": _check_database,
     "broker": _check_broker,
     "migrations": _check_migrations,
     "sweep": _check_sweep,
+    "chain_events": _check_chain_events,
+    "conditions": _check_conditions,
 }

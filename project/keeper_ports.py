@@ -1,17 +1,37 @@
 """Wires the keepers app to the chain: `settings.KEEPER_PORTS` names `ChainKeeperPorts`."""
 
+from collections.abc import Sequence
+
+import structlog
 from django.conf import settings
+from django.db import DatabaseError
 
 from apps.chains.client import ChainClient
 from apps.chains.data import Deployment
 from apps.chains.deploy import read_deployment
 from apps.chains.errors import ChainFault, ChainUnreachable, DeploymentMissing
 from apps.chains.registry import get_standings
+from apps.eventlog.selectors import get_database_now
 from apps.keepers.alerts import LogAlerts
-from apps.keepers.data import OfflineAlerts, RegistryEntry
+from apps.keepers.data import OfflineAlerts, OfflineKeeper, RegistryEntry
 from apps.keepers.errors import RegistryUnreachable
 from apps.kernel.amounts import WEI_PER_UNIT
 from apps.kernel.eip712 import TypedDomain
+from apps.notices.services import alerts_add_offline
+
+_log = structlog.get_logger("forekeep.keepers")
+
+
+class NoticeAlerts(LogAlerts):
+    """A line in the log, and alerts to the keepers' own contacts: rows, which the notices' worker sends."""
+
+    def send(self, keepers: Sequence[OfflineKeeper]) -> None:
+        """Write them; where that fails, reading the event store makes up for it."""
+        super().send(keepers)
+        try:
+            alerts_add_offline(keepers=keepers, now=get_database_now())
+        except DatabaseError as exc:
+            _log.warning("alerts are written later", error=type(exc).__name__)
 
 
 class ChainKeeperPorts:
@@ -21,7 +41,7 @@ class ChainKeeperPorts:
         chain = settings.FOREKEEP.chain
         self._client = ChainClient(chain.rpc_url, timeout_seconds=chain.request_timeout_seconds)
         self._known: Deployment | None = None
-        self.alerts: OfflineAlerts = LogAlerts()
+        self.alerts: OfflineAlerts = NoticeAlerts()
 
     @property
     def domain(self) -> TypedDomain:

@@ -123,6 +123,8 @@ def logging_settings(level: str) -> dict[str, Any]:
             "celery.beat": quiet,
             "celery.worker.strategy": quiet,
             "flower.command": quiet,
+            # it writes the addresses it sends to, and those hold tokens
+            "apprise": {"level": "CRITICAL"},
             "httpx": quiet,
             "httpcore": quiet,
             "httpx2": quiet,

@@ -63,6 +63,10 @@ COMMITMENTS_CREATED: Final = Counter("forekeep_commitments_created_total", "Comm
 STAKE_BONDED: Final = Counter("forekeep_stake_bonded_units_total", "Units locked as bonds")
 STAKE_RELEASED: Final = Counter("forekeep_stake_released_units_total", "Units of bonds given back")
 PROOFS: Final = Counter("forekeep_proofs_total", "Proofs, by what became of them", ["outcome"])
+WEBHOOK_DELIVERIES: Final = Counter(
+    "forekeep_webhook_deliveries_total", "Tries of webhook deliveries, by what became of them", ["outcome"]
+)
+ALERTS: Final = Counter("forekeep_alerts_total", "Tries of alerts, by what became of them", ["outcome"])
 REQUESTS_TOTAL: Final = Counter(
     "forekeep_http_requests_total", "HTTP requests answered", ["method", "route", "status"]
 )

@@ -26,6 +26,7 @@ os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(FOREKEEP.home / "metrics")
 
 BASE_DIR = REPOSITORY
 SECRET_KEY = FOREKEEP.web.secret_key
+SECRET_KEY_FALLBACKS = list(FOREKEEP.web.secret_key_fallbacks)
 DEBUG = FOREKEEP.web.is_debug
 ALLOWED_HOSTS = list(FOREKEEP.web.allowed_hosts)
 CSRF_TRUSTED_ORIGINS = [FOREKEEP.web.url]
@@ -197,7 +198,7 @@ SPECTACULAR_SETTINGS = {
 
 KEEPER_PORTS = "project.keeper_ports.ChainKeeperPorts"
 
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "scheduling.ticks:Clock"
 CELERY_TIMEZONE = "UTC"
 DJANGO_CELERY_BEAT_TZ_AWARE = True
 

@@ -14,9 +14,12 @@ from apps.content.rest import urls as content_urls
 from apps.gateway.rest import urls as gateway_urls
 from apps.jobs.rest import urls as jobs_urls
 from apps.keepers.rest import urls as keepers_urls
+from apps.notices.rest import urls as notices_urls
 from apps.progress.pages import urls as page_urls
 from apps.progress.rest import urls as progress_urls
 from apps.rollback.rest import urls as rollback_urls
+from apps.storage.rest import urls as storage_urls
+from apps.vault.rest import urls as vault_urls
 from project.health import healthz, readyz
 from project.login import Login, admin_login
 from project.metrics_view import metrics
@@ -29,11 +32,14 @@ handler500 = "project.errors.server_error"
 
 _api: list[URLPattern | URLResolver] = [
     *gateway_urls.urlpatterns,
+    *progress_urls.urlpatterns,
     *jobs_urls.urlpatterns,
     *keepers_urls.urlpatterns,
     *content_urls.urlpatterns,
-    *progress_urls.urlpatterns,
     *rollback_urls.urlpatterns,
+    *storage_urls.urlpatterns,
+    *vault_urls.urlpatterns,
+    *notices_urls.urlpatterns,
 ]
 
 urlpatterns: list[URLPattern | URLResolver] = [

@@ -1,8 +1,9 @@
 """The pipeline on one page: each stage, what it takes, and who has work after it.
 
-    fire → admit → assign → keepers → (record) → attest → attesters → (ballots) → tally
+    schedule → fire → admit → assign → keepers → (record) → attest → attesters → (ballots) → tally
          → prove → provers → submit → broadcast → confirm → admit, submit …
     a failure seen anywhere → rollback → admit (another attempt)
+    a run that has ended → follow → fire (the job it is linked to)
 
 A stage is a function over the set of rows that are in its state and due: it writes them in one
 transaction and says what to send and whom to poke. `record` and `ballots` are `workers/intake.py`,
@@ -24,7 +25,8 @@ from apps.kernel.outcome import Outcome, Revocation
 from apps.proofs.services import proofs_plan
 from apps.rollback.services import rollbacks_apply, rollbacks_cleaned, rollbacks_log
 from apps.settlement.services import batches_broadcast, batches_confirm, batches_submit
-from apps.tasks.services import runs_fire
+from apps.tasks.following import runs_follow
+from apps.tasks.services import runs_fire, runs_schedule
 from project.celery import app
 from project.health import sweep_record
 from project.metrics import (
@@ -54,6 +56,7 @@ class StageService(Protocol):
 
 
 STAGES: Final[Mapping[str, StageService]] = {
+    "schedule": runs_schedule,
     "fire": runs_fire,
     "admit": tasks_admit,
     "assign": tasks_assign,
@@ -64,6 +67,7 @@ STAGES: Final[Mapping[str, StageService]] = {
     "broadcast": batches_broadcast,
     "confirm": batches_confirm,
     "rollback": rollbacks_apply,
+    "follow": runs_follow,
     "leases": leases_sweep,
     "rounds": rounds_resend,
 }

@@ -42,6 +42,14 @@ class Scope(StrEnum):
     CONTENT_READ = "content:read"
     #: Store content.
     CONTENT_WRITE = "content:write"
+    #: See the names of secrets (never a value).
+    SECRETS_READ = "secrets:read"
+    #: Put and delete secrets.
+    SECRETS_WRITE = "secrets:write"
+    #: See webhooks, their deliveries and alert targets (never a secret of theirs).
+    WEBHOOKS_READ = "webhooks:read"
+    #: Change webhooks and alert targets, send deliveries again.
+    WEBHOOKS_WRITE = "webhooks:write"
     #: Everything, in every project.
     OPERATOR = "operator"
 

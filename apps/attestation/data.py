@@ -131,8 +131,8 @@ class Ballot:
 
     `verdicts[i]` is true where the attester's own result of item i equals the performer's;
     `reasons[i]` says why not (`output_differs`, `status_differs`, `gas_differs`, `action_differs`,
-    `receipt_forged`, `package_differs`, `lineage_broken`, `statement_differs`, …) and is empty where it
-    agrees.
+    `storage_differs`, `receipt_forged`, `package_differs`, `lineage_broken`, `statement_differs`, …) and is
+    empty where it agrees.
     """
 
     round_id: UUID

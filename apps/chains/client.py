@@ -80,6 +80,16 @@ class ChainClient:
         blocks = self._rpc.batch([_block_call(number) for number in wanted])
         return _hashes(wanted, blocks)
 
+    def get_blocks(self, numbers: Iterable[int]) -> dict[int, Block]:
+        """Each block that is on the canonical chain now."""
+        wanted = sorted(set(numbers))
+        blocks = self._rpc.batch([_block_call(number) for number in wanted])
+        return {
+            number: _block(answer)
+            for number, answer in zip(wanted, blocks, strict=True)
+            if isinstance(answer, dict)
+        }
+
     def get_nonces(self, addresses: Iterable[str]) -> dict[str, int]:
         """How many transactions of each address are mined."""
         wanted = list(addresses)

@@ -14,7 +14,9 @@ Task specification (JSON)::
                           "kind": "data|order"}},
      "proof": {"circuit": 16} | null,
      "arguments": {"kind": "none|static|dynamic", "values": […]},
-     "action": {"chain_id", "target", "function", "abi", "value_wei", "gas_limit"} | null,
+     "action": {"chain_id", "target", "function", "abi", "value_wei", "gas_limit"}
+               | {"chain_id", "custom": true, "targets", "gas_limit"} | null,
+     "storage": {"values": {"runs": {"value": 3, "version": 17}}, "limits": {…}},
      "limits": {"deadline_seconds", "memory_mb", "cpu_seconds"}}
 
 `parents` are outputs that were recorded when the lease was given, `awaits` attempts that were under way:
@@ -25,13 +27,15 @@ their receipts come from keeper to keeper, or with the message. Result (JSON)::
      "gas_used": 41234, "simulated_block": 17, "compute_units": 12, "cpu_ms": 11, "wall_ms": 15,
      "peak_memory_bytes": 9437184, "started_at": "…Z", "finished_at": "…Z",
      "parents": {"clean": {"task": "task_…", "epoch": 3, "output_cid": "…", "output_hash": "0x…"}},
+     "storage_updates": {"runs": 4, "old": null},
      "salt": "0x…", "statement": "0x…"}
     {"status": "failed", "error_code": "script_timeout", "error_detail": "…", + the measures}
 
 `parents` of a specification are outputs that were known when it was signed. `awaits` are parents that were
 under way: the keeper needs a success receipt of exactly that attempt before it starts, the script reads the
 output of those of kind `data`, and the result names every one in its own `parents`. `salt` and `statement`
-(32 bytes each) are there where the specification asks for a proof.
+(32 bytes each) are there where the specification asks for a proof. `storage` is there with a custom action:
+what its job kept when the run was opened; `storage_updates` where the script asks for any (null: forget it).
 """
 
 from collections.abc import Mapping

@@ -88,10 +88,17 @@ class ActionCalldataInvalid(Invalid):
 
 
 class ActionDecisionInvalid(Invalid):
-    """A deciding script whose `should_execute` is neither true nor false."""
+    """A deciding script whose `should_execute` is neither true nor false; a custom one has to say."""
 
     code = "action_decision_invalid"
     title = "The script's decision is neither yes nor no"
+
+
+class ActionTargetRefused(Invalid):
+    """A custom script's `target` that is not among the contracts its job may call."""
+
+    code = "action_target_refused"
+    title = "The script may not call this contract"
 
 
 class ActionInvalid(Invalid):

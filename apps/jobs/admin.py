@@ -4,12 +4,13 @@ from typing import Any, Final
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
+from apps.jobs.data import LIVE
 from apps.jobs.models import Job
 from apps.jobs.services import job_pause, job_resume
 from apps.kernel.errors import DomainError
@@ -30,6 +31,7 @@ class JobAdmin(ModelAdmin):
         "next_fire_at",
         "last_fired_at",
         "fire_count",
+        "edit_link",
     )
     list_filter = ("status", "trigger_kind", "project")
     list_select_related = ("project",)
@@ -40,11 +42,19 @@ class JobAdmin(ModelAdmin):
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """All of them."""
-        return [*(field.name for field in Job._meta.fields if field.name not in _CHAINED), "history_link"]
+        return [
+            *(field.name for field in Job._meta.fields if field.name not in _CHAINED),
+            "edit_link",
+            "history_link",
+        ]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Jobs are created by their project, through the API."""
-        return False
+        """Whoever may look at them may ask for the form; it asks for the right to write."""
+        return bool(super().has_view_permission(request))
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """The form of the pages, which knows every kind of job."""
+        return HttpResponseRedirect("/jobs/new")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Looked at in detail, never edited; the list's actions need the permission."""
@@ -53,6 +63,13 @@ class JobAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A job's history outlives it; its owner ends it through the API."""
         return False
+
+    @admin.display(description="edit")
+    def edit_link(self, job: Job) -> SafeString | str:
+        """The form with the job in it, while it may be changed."""
+        if job.status not in LIVE:
+            return "-"
+        return format_html('<a href="/jobs/{}/edit">Edit</a>', job.wire_id)
 
     @admin.display(description="history")
     def history_link(self, job: Job) -> SafeString | str:

@@ -1,11 +1,17 @@
 """The public values of jobs: definitions, schedules, fires, and how a definition is read from JSON."""
 
 from apps.jobs.domain.cost import CostEstimate, Prices, TaskCost, estimate
-from apps.jobs.domain.due import Due, Patience, due, due_by_hand
+from apps.jobs.domain.due import Due, Patience, due
 from apps.jobs.domain.graph import compute_depths, topological_order
-from apps.jobs.domain.instants import format_instant, manual_tick_key, parse_instant, time_tick_key
+from apps.jobs.domain.instants import (
+    format_instant,
+    link_tick_key,
+    manual_tick_key,
+    parse_instant,
+    time_tick_key,
+)
 from apps.jobs.domain.schedule import next_fires
-from apps.jobs.domain.states import JOB_TABLE, LIVE, JobStatus
+from apps.jobs.domain.states import JOB_TABLE, LIVE, FiringStatus, JobStatus
 from apps.jobs.domain.timing import schedule_from_json
 from apps.jobs.domain.validation import Bounds, definition_from_json
 from apps.jobs.domain.values import (
@@ -13,9 +19,11 @@ from apps.jobs.domain.values import (
     Arguments,
     ArgumentsKind,
     CronSchedule,
+    CustomAction,
     Drill,
     EdgeKind,
     Fires,
+    FiringKind,
     IntervalSchedule,
     JobDefinition,
     Limits,
@@ -40,10 +48,13 @@ __all__ = [
     "Bounds",
     "CostEstimate",
     "CronSchedule",
+    "CustomAction",
     "Drill",
     "Due",
     "EdgeKind",
     "Fires",
+    "FiringKind",
+    "FiringStatus",
     "IntervalSchedule",
     "JobDefinition",
     "JobStatus",
@@ -64,9 +75,9 @@ __all__ = [
     "compute_depths",
     "definition_from_json",
     "due",
-    "due_by_hand",
     "estimate",
     "format_instant",
+    "link_tick_key",
     "manual_tick_key",
     "next_fires",
     "parse_instant",

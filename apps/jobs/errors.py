@@ -36,7 +36,7 @@ class PriceUnknown(Conflict):
 
 
 class TriggerUnknown(Invalid):
-    """Neither `time` nor `manual`."""
+    """None of `time`, `event`, `condition` and `manual`."""
 
     code = "trigger_unknown"
     title = "The trigger is not known"
@@ -50,10 +50,24 @@ class ScheduleMissing(Invalid):
 
 
 class ScheduleNotAllowed(Invalid):
-    """A manual trigger with a schedule."""
+    """A schedule beside a trigger that has none."""
 
     code = "schedule_not_allowed"
-    title = "A manual job has no schedule"
+    title = "Only a time trigger has a schedule"
+
+
+class TriggerFieldMissing(Invalid):
+    """An event trigger without `event`, or a condition trigger without `condition`."""
+
+    code = "trigger_field_missing"
+    title = "What the trigger waits for is missing"
+
+
+class TriggerFieldNotAllowed(Invalid):
+    """`event` or `condition` beside a trigger of another kind."""
+
+    code = "trigger_field_not_allowed"
+    title = "This belongs to another kind of trigger"
 
 
 class ScheduleUnknown(Invalid):
@@ -210,6 +224,13 @@ class ChainUnknown(Invalid):
     title = "The chain is not known"
 
 
+class TargetsInvalid(Invalid):
+    """A custom action's targets that are none, too many or named twice."""
+
+    code = "action_targets_invalid"
+    title = "The custom action's targets are not valid"
+
+
 class ValueInvalid(Invalid):
     """Not a non-negative integer as text, or not zero: settlement forwards no coin."""
 
@@ -267,10 +288,24 @@ class ScriptInvalid(Invalid):
 
 
 class ScriptSyntaxInvalid(Invalid):
-    """An inline script that is no Python program. Fields: line, column (from 1), reason."""
+    """A script that is no program of its language. Fields: language, line, column (from 1), reason."""
 
     code = "script_syntax_invalid"
-    title = "The script is no Python program"
+    title = "The script is no program of its language"
+
+
+class ScriptImportRefused(Invalid):
+    """An inline script that imports another module. Fields: module, line, column (from 1)."""
+
+    code = "script_import_refused"
+    title = "A script is one file: nothing can be imported where it runs"
+
+
+class ScriptTooComplex(Invalid):
+    """Too many or too deep nodes of syntax, or too long a line. Fields: measure, found, limit."""
+
+    code = "script_too_complex"
+    title = "The script is too complex"
 
 
 class ScriptLanguageUnknown(Invalid):
@@ -348,3 +383,17 @@ class PlaceholderUnknown(Invalid):
 
     code = "placeholder_unknown"
     title = "The example's placeholder stands for nothing"
+
+
+class LinkUnknown(Invalid):
+    """The linked job is not one of this project's, or it was deleted."""
+
+    code = "link_unknown"
+    title = "The linked job is not known"
+
+
+class LinkCycle(Invalid):
+    """Jobs that would fire each other without end; `cycle` names them in order."""
+
+    code = "link_cycle"
+    title = "The links of the jobs form a cycle"

@@ -12,13 +12,14 @@ from django.db.models import Q
 from apps.accounts.models import Project
 from apps.eventlog.models import EventedModel
 from apps.jobs.domain.due import Due, fires_left
-from apps.jobs.domain.states import LIVE, JobStatus
+from apps.jobs.domain.states import LIVE, FiringStatus, JobStatus
 from apps.jobs.domain.timing import schedule_from_json
-from apps.jobs.domain.values import MissedPolicy, TriggerKind
+from apps.jobs.domain.values import FiringKind, MissedPolicy, TriggerKind
 from apps.kernel.ids import new_id, to_wire
 from apps.kernel.speculation import Choice, choice_from_json
 
 _ENDED = [str(status) for status in JobStatus if status not in LIVE]
+_NO_TICKS = Q(schedule__isnull=True, next_fire_at__isnull=True)
 _LIVE = [str(status) for status in JobStatus if status in LIVE]
 
 
@@ -36,8 +37,12 @@ class Job(EventedModel):
     name = models.CharField(max_length=200)
     status = models.CharField(max_length=16, choices=_choices(JobStatus), default=str(JobStatus.ACTIVE))
     trigger_kind = models.CharField(max_length=16, choices=_choices(TriggerKind))
-    #: the stored form of the schedule; null for a manual job
+    #: the stored form of the trigger, in the column of its kind: ticks, a log that is waited for, a condition
     schedule = models.JSONField(null=True, blank=True)
+    event = models.JSONField(null=True, blank=True)
+    condition = models.JSONField(null=True, blank=True)
+    #: since when its trigger counts: created, resumed, or given another trigger
+    armed_at = models.DateTimeField()
     missed_policy = models.CharField(
         max_length=8, choices=_choices(MissedPolicy), default=str(MissedPolicy.ONE)
     )
@@ -45,11 +50,18 @@ class Job(EventedModel):
     recurring = models.BooleanField(default=True)
     max_fires = models.PositiveIntegerField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
-    #: the next tick; kept while paused, null where none will come
+    #: the next tick that is no firing yet; kept while paused, null where none will come
     next_fire_at = models.DateTimeField(null=True, blank=True)
     fire_count = models.PositiveIntegerField(default=0)
     last_fired_at = models.DateTimeField(null=True, blank=True)
-    #: `{reason, needed_units, available_units, at}` of ticks that could not be paid; null once it fires
+    #: the job that fires when a run of this one is confirmed
+    link_job = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="linked_from"
+    )
+    #: so many runs in a row may fail before it is paused, and how many have
+    pause_after_failures = models.PositiveIntegerField(default=5)
+    failures_in_row = models.PositiveIntegerField(default=0)
+    #: `{reason, needed_units, available_units, at}` of firings that could not be paid; null once it fires
     last_refusal = models.JSONField(null=True, blank=True)
     #: `{"format": 1, "steps": […]}` in canonical form
     definition = models.JSONField()
@@ -71,9 +83,13 @@ class Job(EventedModel):
             models.CheckConstraint(condition=Q(status__in=_LIVE + _ENDED), name="job_status_known"),
             models.CheckConstraint(condition=~Q(name=""), name="job_name_not_empty"),
             models.CheckConstraint(
-                condition=Q(trigger_kind="time", schedule__isnull=False)
-                | Q(trigger_kind="manual", schedule__isnull=True, next_fire_at__isnull=True),
-                name="job_schedule_iff_time",
+                condition=Q(
+                    trigger_kind="time", schedule__isnull=False, event__isnull=True, condition__isnull=True
+                )
+                | Q(_NO_TICKS, trigger_kind="event", event__isnull=False, condition__isnull=True)
+                | Q(_NO_TICKS, trigger_kind="condition", event__isnull=True, condition__isnull=False)
+                | Q(_NO_TICKS, trigger_kind="manual", event__isnull=True, condition__isnull=True),
+                name="job_trigger_of_its_kind",
             ),
             models.CheckConstraint(
                 condition=Q(missed_policy__in=[str(policy) for policy in MissedPolicy]),
@@ -106,6 +122,11 @@ class Job(EventedModel):
                 name="job_expiring",
             ),
             models.Index(fields=("project", "-id"), name="job_by_project"),
+            models.Index(
+                fields=("trigger_kind",),
+                condition=Q(status="active", trigger_kind__in=["event", "condition"]),
+                name="job_watched",
+            ),
         )
 
     def __str__(self) -> str:
@@ -142,3 +163,44 @@ class Job(EventedModel):
             ),
             expires_at=self.expires_at,
         )
+
+
+class Firing(models.Model):
+    """One firing of a job's trigger: a tick to come, then what opened a run or why none was opened.
+
+    Unique (job, key) makes a firing happen at most once (invariant 16). Whoever opens or refuses one holds
+    the lock of its job.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    job = models.ForeignKey(Job, on_delete=models.PROTECT, related_name="firings")
+    project_id = models.UUIDField()
+    #: the run's tick key
+    key = models.CharField(max_length=80)
+    kind = models.CharField(max_length=16, choices=_choices(FiringKind))
+    due_at = models.DateTimeField()
+    status = models.CharField(max_length=8, choices=_choices(FiringStatus), default=str(FiringStatus.PENDING))
+    #: what was seen: the log, or the values with their time and source
+    evidence = models.JSONField(default=dict)
+    fired_at = models.DateTimeField(null=True)
+    #: the code of what refused it
+    reason = models.CharField(max_length=64, default="", blank=True)
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(fields=("job", "key"), name="firing_once_per_key"),
+            models.CheckConstraint(
+                condition=Q(status=FiringStatus.PENDING, fired_at__isnull=True)
+                | (~Q(status=FiringStatus.PENDING) & Q(fired_at__isnull=False)),
+                name="firing_pending_iff_not_fired",
+            ),
+        )
+        indexes = (
+            models.Index(fields=("due_at",), condition=Q(status=FiringStatus.PENDING), name="firing_pending"),
+            models.Index(fields=("job",), condition=Q(status=FiringStatus.FIRED), name="firing_fired"),
+            models.Index(fields=("job", "-id"), name="firing_by_job"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.job_id} {self.key}"

@@ -4,19 +4,20 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import F, Min, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from apps.jobs.domain.due import first_fire
 from apps.jobs.domain.schedule import next_fires
-from apps.jobs.domain.states import JobStatus
+from apps.jobs.domain.states import FiringStatus, JobStatus
 from apps.jobs.domain.timing import anchored
 from apps.jobs.domain.validation import Bounds, definition_from_json
 from apps.jobs.domain.values import FORMAT, JobDefinition, Schedule
 from apps.jobs.errors import JobNotFound
-from apps.jobs.models import Job
+from apps.jobs.models import Firing, Job
+from apps.kernel.ids import to_wire
 
 #: what has been stored was checked when it came in; a limit lowered since does not make it unreadable
-_STORED = Bounds(script_max_bytes=1 << 40, params_max_bytes=1 << 40)
+_STORED = Bounds(script_max_bytes=1 << 40, params_max_bytes=1 << 40, confirmations_max=1 << 20)
 
 
 def get_jobs(
@@ -52,6 +53,10 @@ def get_definition(job: Job) -> JobDefinition:
             "name": job.name,
             "trigger_kind": job.trigger_kind,
             "schedule": job.schedule,
+            "event": job.event,
+            "condition": job.condition,
+            "link_job": None if job.link_job_id is None else to_wire("job", job.link_job_id),
+            "pause_after_failures": job.pause_after_failures,
             "missed_policy": job.missed_policy,
             "missed_limit": job.missed_limit,
             "recurring": job.recurring,
@@ -72,11 +77,13 @@ def preview(job: Job, count: int, now: datetime) -> tuple[datetime, ...]:
     if job.status not in (JobStatus.ACTIVE, JobStatus.PAUSED) or job.schedule is None:
         return ()
     due = job.due
+    pending = Firing.objects.filter(job=job, status=FiringStatus.PENDING).order_by("due_at")
+    laid_out = tuple(pending.values_list("due_at", flat=True)[:count])
     first = job.next_fire_at if job.status == JobStatus.ACTIVE else first_fire(due, now)
-    if due.schedule is None or first is None:
-        return ()
     left = count if due.fires_left is None else min(count, due.fires_left)
-    fires = (first, *next_fires(due.schedule, first, max(0, left - 1)))[:left]
+    if due.schedule is None or first is None:
+        return laid_out[:left]
+    fires = (*laid_out, first, *next_fires(due.schedule, first, max(0, left - 1)))[:left]
     return tuple(each for each in fires if due.expires_at is None or each < due.expires_at)
 
 
@@ -85,17 +92,10 @@ def preview_schedule(schedule: Schedule, count: int, now: datetime) -> tuple[dat
     return next_fires(anchored(schedule, now), now - timedelta(microseconds=1), count)
 
 
-def get_next_fire_at() -> datetime | None:
-    """When the next tick of any active job is due: what a precise scheduler sleeps until."""
-    found: datetime | None = Job.objects.filter(status=JobStatus.ACTIVE).aggregate(at=Min("next_fire_at"))[
-        "at"
-    ]
-    return found
-
-
 def check() -> Iterator[str]:
     """What should not be: active jobs that nothing will wake (invariant 18), one line each."""
-    live = Job.objects.filter(status=JobStatus.ACTIVE)
+    waiting = Firing.objects.filter(job=OuterRef("pk"), status__in=(FiringStatus.PENDING, FiringStatus.FIRED))
+    live = Job.objects.filter(status=JobStatus.ACTIVE).exclude(Exists(waiting))
     asleep = live.filter(trigger_kind="time", next_fire_at__isnull=True, expires_at__isnull=True)
     for job in asleep.iterator():
         yield f"{job.wire_id} is active and never fires"

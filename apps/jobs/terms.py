@@ -11,9 +11,11 @@ from django.conf import settings
 from apps.chains.client import ChainClient
 from apps.chains.deploy import read_deployment
 from apps.chains.errors import ChainFault, ChainUnreachable, DeploymentMissing
+from apps.chains.networks import get_event_chain_ids
 from apps.content import selectors as content
 from apps.content.store import ContentStore
 from apps.jobs.domain.cost import Prices
+from apps.jobs.domain.scripts import ScriptLimits
 from apps.jobs.domain.validation import Bounds
 
 _PRICE_KEPT_SECONDS: Final = 10.0
@@ -26,9 +28,15 @@ def get_bounds() -> Bounds:
     return Bounds(
         chain_ids=get_chain_ids(),
         script_max_bytes=jobs.script_max_bytes,
+        script_limits=ScriptLimits(
+            nodes=jobs.script_max_nodes, depth=jobs.script_max_depth, line=jobs.script_max_line
+        ),
         params_max_bytes=jobs.params_max_bytes,
         deadline_seconds=settings.FOREKEEP.execution.default_deadline_seconds,
         gas_limit=settings.FOREKEEP.settlement.action_gas_limit,
+        event_chain_ids=get_event_chain_ids(),
+        confirmations_max=settings.FOREKEEP.triggers.confirmations_max,
+        pause_after_failures=settings.FOREKEEP.triggers.pause_after_failures,
         read_max=proofs.read_max if proofs.is_required else None,
     )
 

@@ -5,17 +5,26 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from django.conf import settings
+
 from apps.accounts.models import Project
+from apps.chains.networks import get_event_chain_ids
 from apps.content.store import ContentStore
+from apps.egress.guard import HTTP, WEBSOCKET, check_url
 from apps.eventlog.data import EventDraft
 from apps.eventlog.locking import lock_rows
 from apps.eventlog.services import rows_write
 from apps.jobs.domain.states import JOB_TABLE, LIVE, JobStatus
 from apps.jobs.domain.values import Fires, JobDefinition
-from apps.jobs.errors import DrillNotAllowed, InputMissing, JobEnded, JobNotFound
+from apps.jobs.errors import DrillNotAllowed, InputMissing, JobEnded, JobNotFound, LinkCycle, LinkUnknown
 from apps.jobs.models import Job
 from apps.kernel.errors import PreconditionFailed
-from apps.kernel.reading import escape
+from apps.kernel.ids import to_wire
+from apps.kernel.reading import escape, placed
+from apps.triggers.data import ChainSource, HttpSource, WebsocketSource, condition_to_json, secrets_of
+from apps.triggers.errors import ChainUnknown
+from apps.vault.errors import SecretUnknown
+from apps.vault.selectors import require_secrets
 
 #: everything people may read of a job; what its first event sets, so that replay gives the row
 PUBLIC_FIELDS: Final = (
@@ -24,6 +33,9 @@ PUBLIC_FIELDS: Final = (
     "status",
     "trigger_kind",
     "schedule",
+    "event",
+    "condition",
+    "armed_at",
     "missed_policy",
     "missed_limit",
     "recurring",
@@ -32,6 +44,9 @@ PUBLIC_FIELDS: Final = (
     "next_fire_at",
     "fire_count",
     "last_fired_at",
+    "link_job",
+    "pause_after_failures",
+    "failures_in_row",
     "last_refusal",
     "definition",
     "definition_hash",
@@ -71,12 +86,58 @@ def require_drills_allowed(definition: JobDefinition, project: Project) -> None:
             raise DrillNotAllowed(pointer=f"/steps/{i}/drill", step=step.key)
 
 
+def require_sources(definition: JobDefinition, project_id: UUID) -> None:
+    """Raise AddressRefused or UrlInvalid for a source that may not be asked, SecretUnknown for a secret that
+    the project does not have, at their place in the condition.
+    """
+    if definition.condition is None:
+        return
+    allow = settings.FOREKEEP.egress.allow
+    for name, source in definition.condition.sources:
+        where = f"/condition/sources/{escape(name)}"
+        if isinstance(source, HttpSource | WebsocketSource):
+            schemes = HTTP if isinstance(source, HttpSource) else WEBSOCKET
+            check_url(source.url, allow, schemes, pointer=f"{where}/url")
+        if isinstance(source, ChainSource) and source.chain_id not in get_event_chain_ids():
+            raise ChainUnknown(pointer=f"{where}/chain_id", chain_id=source.chain_id)
+        try:
+            require_secrets(project_id, secrets_of(source))
+        except SecretUnknown as exc:
+            raise placed(exc, f"{where}/headers") from None
+
+
+def require_link(definition: JobDefinition, project: Project, job_id: UUID | None) -> None:
+    """Raise LinkUnknown unless the linked job is of the same project, LinkCycle where the links come back.
+
+    Links of a project change one at a time: its row is locked.
+    """
+    if definition.link_job is None:
+        return
+    lock_rows(Project.objects.filter(pk=project.pk), skip_locked=False)
+    of_project = Job.objects.filter(project=project).exclude(status=JobStatus.DELETED)
+    links = dict(of_project.values_list("pk", "link_job_id"))
+    if definition.link_job not in links:
+        raise LinkUnknown(pointer="/link_job", job=to_wire("job", definition.link_job))
+    walk: list[UUID | None] = [job_id]
+    following: UUID | None = definition.link_job
+    while following is not None and following not in walk:
+        walk.append(following)
+        following = links.get(following)
+    if following is not None and following == job_id:
+        cycle = [to_wire("job", each) for each in (*walk, following) if each is not None]
+        raise LinkCycle(pointer="/link_job", cycle=cycle[:100])
+
+
 def columns_of(definition: JobDefinition) -> dict[str, Any]:
     """The row's columns that come from its definition."""
     return {
         "name": definition.name,
         "trigger_kind": str(definition.trigger_kind),
         "schedule": definition.schedule.to_json() if definition.schedule else None,
+        "event": definition.event.to_json() if definition.event else None,
+        "condition": condition_to_json(definition.condition) if definition.condition else None,
+        "link_job_id": definition.link_job,
+        "pause_after_failures": definition.pause_after_failures,
         "missed_policy": str(definition.missed_policy),
         "missed_limit": definition.missed_limit,
         "recurring": definition.recurring,

@@ -107,6 +107,18 @@ def parse_inputs(entry: Mapping[str, Any]) -> AbiType:
     return _parse_members(entry.get("inputs"), "/inputs", depth=0)
 
 
+def parse_outputs(entry: Mapping[str, Any]) -> AbiType:
+    """What a function's ABI entry says it returns, as one tuple type; raise AbiInvalid."""
+    if not isinstance(entry, Mapping):
+        raise AbiInvalid(reason="a function entry is expected")
+    return parse_members(entry.get("outputs"), "/outputs")
+
+
+def parse_members(members: Any, pointer: str = "") -> AbiType:
+    """A list of ABI members (`{"name", "type", "components"}`) as one tuple type; raise AbiInvalid."""
+    return _parse_members(members, pointer, depth=0)
+
+
 def compute_signature(entry: Mapping[str, Any]) -> str:
     """The canonical signature, such as `report(bytes32,uint256)`; raise AbiInvalid."""
     return f"{entry.get('name')}{parse_inputs(entry).text}"

@@ -1,8 +1,8 @@
 """Attested rounds go to the hub as batches; what the hub says k blocks deep makes tasks final.
 
 A submission is signed and stored in the transaction that moves its tasks, and sent after it: whatever
-dies in between, the stored bytes are sent again, and the hub takes them once. Lock order: tasks,
-batches, then everything `TaskChanges` locks.
+dies in between, the stored bytes are sent again, and the hub takes them once. Lock order: jobs whose
+storage is written, tasks, batches, then everything `TaskChanges` locks.
 """
 
 from collections import defaultdict
@@ -31,6 +31,7 @@ from apps.settlement.domain.items import PROOF_REJECTED, HubVerdict
 from apps.settlement.models import BATCH_FIELDS, Batch, Settlement
 from apps.settlement.payments import Payments
 from apps.settlement.selectors import ENDED, SUBMITTABLE, get_due_tasks, get_ended_batches, get_verdicts
+from apps.settlement.storing import get_storage_writes
 from apps.settlement.submitting import (
     Submission,
     circuit_of,
@@ -40,6 +41,7 @@ from apps.settlement.submitting import (
 )
 from apps.speculation.selectors import get_tasks_to_ask_again
 from apps.speculation.services import commitments_confirm, commitments_lock_open
+from apps.storage.services import storage_apply, storage_lock
 from apps.tasks.changes import TaskChanges
 from apps.tasks.data import FailureReason, TaskStatus
 from apps.tasks.models import Task
@@ -103,7 +105,8 @@ def batches_broadcast(*, now: datetime, limit: int, ids: Sequence[Any] | None = 
 def batches_confirm(*, now: datetime, limit: int, ids: Sequence[UUID] | None = None) -> Outcome:
     """Look at the chain, and end every batch whose transaction is deep enough.
 
-    Each task the hub recorded is confirmed: fee, rewards and points post, its children wake. One whose
+    Each task the hub recorded is confirmed: fee, rewards and points post, what its script wants kept is
+    kept if nothing else was meanwhile, its children wake. One whose
     action reverted, or whose transaction failed as a whole, is attested again, a bounded number of times.
     """
     outbound_poll(now)
@@ -111,6 +114,8 @@ def batches_confirm(*, now: datetime, limit: int, ids: Sequence[UUID] | None = N
     if not ended:
         return Outcome()
     with transaction.atomic():
+        writes = get_storage_writes(ended)
+        jobs = storage_lock({write.job_id for write in writes.values()})
         mine = Settlement.objects.filter(batch__in=ended, status=SettlementStatus.SUBMITTED)
         tasks = {
             task.id: task
@@ -147,6 +152,7 @@ def batches_confirm(*, now: datetime, limit: int, ids: Sequence[UUID] | None = N
             _pay(settlement, batches[settlement.batch_id], tasks[settlement.task_id], payments, changes)
         changes.settle(spent=payments.spent, postings=payments.postings)
         payments.lock_keepers()
+        storage_apply([writes[task.id] for task in final if task.id in writes], jobs, now=now)
         changes.write()
         payments.record_outcomes()
         epochs = [settlement.epoch for settlement in settlements]

@@ -274,6 +274,7 @@ class TaskChanges:
             left = run.escrow_units - run.spent_units
             if target is not RunStatus.OPEN:
                 self._run_drafts.append(run_move(run, target, now=self.now, changed=changed))
+                self.pokes.add("follow")
                 if left:
                     release = escrow_release(run.project_id, run.id, left, part=_part_of(run))
                     moved.append(replace(release, trace_id=run.trace_id))

@@ -26,6 +26,7 @@ RUN_FIELDS = (
     "project_id",
     "tick_key",
     "due_at",
+    "trigger",
     "status",
     "trace_id",
     "opened_at",
@@ -75,6 +76,8 @@ class Run(EventedModel):
     project_id = models.UUIDField(db_index=True)
     tick_key = models.CharField(max_length=80)
     due_at = models.DateTimeField()
+    #: `{kind, evidence, fired_at}` of the firing; `{}` of runs older than it
+    trigger = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
     status = models.CharField(max_length=16, choices=_choices(RunStatus), default=RunStatus.OPEN)
     trace_id = models.CharField(max_length=32, db_index=True)
     opened_at = models.DateTimeField()
@@ -83,6 +86,8 @@ class Run(EventedModel):
     tasks_total = models.PositiveIntegerField()
     escrow_units = models.BigIntegerField(default=0)
     spent_units = models.BigIntegerField(default=0)
+    #: when its end was counted for its job; null until then, and again once it is opened again
+    followed_at = models.DateTimeField(null=True, blank=True)
     #: how often it was open again after its end; each time its money was held anew
     reopenings = models.PositiveIntegerField(default=0)
 
@@ -101,6 +106,11 @@ class Run(EventedModel):
         indexes = (
             models.Index(fields=("project_id", "-id"), name="run_by_project"),
             models.Index(fields=("status",), condition=Q(status=RunStatus.OPEN), name="run_open"),
+            models.Index(
+                fields=("id",),
+                condition=Q(followed_at__isnull=True) & ~Q(status=RunStatus.OPEN),
+                name="run_to_follow",
+            ),
         )
 
     def __str__(self) -> str:

@@ -13,7 +13,7 @@ from apps.tasks.models import Run, Task
 
 #: the columns a move may change; what `rows_write` is given
 TASK_MOVE_FIELDS = ("status", "timeline", "wake_at", "stage_errors")
-RUN_MOVE_FIELDS = ("status", "finished_at", "reopenings")
+RUN_MOVE_FIELDS = ("status", "finished_at", "followed_at", "reopenings")
 #: what a new attempt begins with
 _FRESH: Final[Mapping[str, Any]] = {
     "performer": "",
@@ -121,7 +121,7 @@ def run_reopen(run: Run) -> EventDraft:
         raise IllegalTransition(
             machine=RUN_TABLE.name, id=str(run), current=run.status, target=str(RunStatus.OPEN)
         )
-    run.status, run.finished_at = RunStatus.OPEN, None
+    run.status, run.finished_at, run.followed_at = RunStatus.OPEN, None, None
     run.reopenings += 1
     changes = {"status": str(run.status), "finished_at": None, "reopenings": run.reopenings}
     return run_draft(run, "run.reopened", changes, {"job": to_wire("job", run.job_id)})

@@ -3,8 +3,8 @@
 Unique (job, tick) makes a firing happen at most once, whoever tries and however often.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,26 +13,31 @@ from django.conf import settings
 from apps.eventlog.data import EventDraft
 from apps.eventlog.services import rows_create
 from apps.eventlog.writing import rows_insert
+from apps.jobs.data import FiringKind, format_instant
 from apps.jobs.errors import PriceUnknown
 from apps.jobs.models import Job
 from apps.kernel.ids import new_id, to_wire
 from apps.kernel.trace import new_trace
 from apps.ledger.domain.postings import escrow_hold
 from apps.ledger.services import transactions_post
+from apps.storage.selectors import get_snapshots
 from apps.tasks.data import RunStatus, TaskStatus
 from apps.tasks.domain.depths import compute_depths
-from apps.tasks.domain.spec import build_spec
+from apps.tasks.domain.spec import build_spec, build_trigger
 from apps.tasks.models import RUN_FIELDS, TASK_FIELDS, Edge, Run, Task
 from apps.tasks.moves import run_draft, time_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """One run to open: a locked job, the tick that fired, and the trace it belongs to."""
+    """One run to open: a locked job, the firing (by hand unless told otherwise), what was seen, its trace."""
 
     job: Job
     tick_key: str
     due_at: datetime
+    fired_at: datetime | None = None
+    kind: FiringKind = FiringKind.MANUAL
+    evidence: Mapping[str, Any] = field(default_factory=dict)
     trace_id: str | None = None
 
 
@@ -47,9 +52,10 @@ def runs_open(openings: Sequence[Opening], *, now: datetime) -> list[Run]:
     runs: list[Run] = []
     tasks: list[Task] = []
     edges: list[Edge] = []
+    kept = get_snapshots({opening.job.id: opening.job.definition for opening in openings})
     for opening in openings:
         run = _build_run(opening, now)
-        own = _build_tasks(run, opening.job.definition["steps"], now)
+        own = _build_tasks(run, opening, now, storage=kept.get(opening.job.id))
         runs.append(run)
         tasks.extend(own.values())
         edges.extend(_build_edges(run, opening.job.definition["steps"], own))
@@ -73,12 +79,28 @@ def _build_run(opening: Opening, now: datetime) -> Run:
         status=RunStatus.OPEN,
         trace_id=opening.trace_id or new_trace().trace_id,
         opened_at=now,
+        trigger={
+            "kind": str(opening.kind),
+            "evidence": dict(opening.evidence),
+            "fired_at": format_instant(opening.fired_at or opening.due_at),
+        },
         tasks_total=len(job.definition["steps"]),
         escrow_units=job.estimated_cost_units or 0,
     )
 
 
-def _build_tasks(run: Run, steps: Sequence[dict[str, Any]], now: datetime) -> dict[str, Task]:
+def _build_tasks(
+    run: Run, opening: Opening, now: datetime, *, storage: dict[str, Any] | None
+) -> dict[str, Task]:
+    job, steps = opening.job, opening.job.definition["steps"]
+    trigger = build_trigger(
+        kind=str(opening.kind),
+        rule=job.schedule or job.event or job.condition,
+        evidence=opening.evidence,
+        due_at=opening.due_at,
+        fired_at=opening.fired_at or opening.due_at,
+        expires_at=job.expires_at,
+    )
     parents = {step["key"]: [parent["step"] for parent in step.get("parents", ())] for step in steps}
     depths = compute_depths(parents)
     tasks: dict[str, Task] = {}
@@ -97,9 +119,11 @@ def _build_tasks(run: Run, steps: Sequence[dict[str, Any]], now: datetime) -> di
                 step,
                 task=to_wire("task", task_id),
                 due_at=run.due_at,
+                trigger=trigger if depths[step["key"]] == 0 else None,
                 deadline_seconds=settings.FOREKEEP.execution.default_deadline_seconds,
                 action_gas_limit=settings.FOREKEEP.settlement.action_gas_limit,
                 circuits=settings.FOREKEEP.proofs.asked_circuits,
+                storage=storage,
             ),
             timeline={str(TaskStatus.DISCOVERED): time_text(now)},
         )

@@ -4,16 +4,23 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
 from apps.eventlog.locking import lock_rows
 from apps.eventlog.selectors import get_database_now
 from apps.eventlog.services import rows_write
-from apps.jobs.data import Fires, Refusal
+from apps.jobs.data import FiringKind, Refusal, manual_tick_key
 from apps.jobs.errors import PriceUnknown
-from apps.jobs.models import Job
-from apps.jobs.services import job_take_by_hand, jobs_mark_fired, jobs_take_due
+from apps.jobs.firings import (
+    Taken,
+    firings_mark_due,
+    firings_mark_opened,
+    firings_take,
+    jobs_look_ahead,
+)
+from apps.jobs.services import job_mark_by_hand, job_take_by_hand
 from apps.kernel.ids import new_id
 from apps.kernel.outcome import Outcome
 from apps.kernel.trace import current_trace
@@ -30,23 +37,32 @@ from apps.tasks.opening import Opening, runs_open
 _SET_ASIDE_SECONDS = 300
 
 
-def runs_fire(*, now: datetime, limit: int, ids: Sequence[UUID] | None = None) -> Outcome:
-    """Open a run for every tick that is due and move each job's next fire on, in one transaction.
+def runs_schedule(*, now: datetime, limit: int, ids: Sequence[UUID] | None = None) -> Outcome:
+    """Lay out the ticks of the next seconds, so that at their time they have only to be marked."""
+    until = now + timedelta(seconds=settings.FOREKEEP.jobs.look_ahead_seconds)
+    return Outcome(taken=jobs_look_ahead(now=now, until=until, limit=limit, ids=ids))
 
-    A project that cannot pay loses the tick, not the others theirs: its job says so.
+
+def runs_fire(*, now: datetime, limit: int, ids: Sequence[UUID] | None = None) -> Outcome:
+    """Mark what is due, then open a run for each firing in sets; `ids` narrows to some jobs.
+
+    What is due is marked first and on its own, so that a firing is never later than its opening is slow. A
+    project that cannot pay loses the firing, not the others theirs: its job says so.
     """
+    firings_mark_due(now=now)
     with transaction.atomic():
-        due = jobs_take_due(now=now, limit=limit, ids=ids)
-        if not due:
+        taken = firings_take(limit=limit, ids=ids)
+        if not taken:
             return Outcome()
-        paid, unpaid = _split_by_funds(due)
+        paid, unpaid = _split_by_funds(taken)
         opened = runs_open(_openings(paid), now=now)
-        jobs_mark_fired(fired=paid, unpaid=unpaid, now=now)
-    return Outcome(taken=len(due), pokes=frozenset({"admit"}) if opened else frozenset())
+        firings_mark_opened(taken=paid, unpaid=unpaid, now=now)
+    count = sum(len(one.firings) + len(one.refused) for one in taken)
+    return Outcome(taken=count, pokes=frozenset({"admit"}) if opened else frozenset())
 
 
 def run_now(*, job_id: UUID, project_ids: Collection[UUID] | None) -> Run:
-    """Open a run of a job at once, in the caller's trace; the job's own schedule is not touched.
+    """Open a run of a job at once, in the caller's trace; the job's own trigger is not touched.
 
     `project_ids` are the projects the caller may see (None: all). Raises JobNotFound, JobEnded,
     InsufficientFunds, PriceUnknown.
@@ -54,11 +70,16 @@ def run_now(*, job_id: UUID, project_ids: Collection[UUID] | None) -> Run:
     with transaction.atomic():
         now = get_database_now()
         seen = None if project_ids is None else frozenset(project_ids)
-        job, fires = job_take_by_hand(job_id=job_id, request_id=new_id(), now=now, project_ids=seen)
-        (tick,) = fires.ticks
-        opening = Opening(job=job, tick_key=tick.key, due_at=tick.due_at, trace_id=current_trace().trace_id)
+        job = job_take_by_hand(job_id=job_id, now=now, project_ids=seen)
+        opening = Opening(
+            job=job,
+            tick_key=manual_tick_key(new_id()),
+            due_at=now,
+            evidence={"kind": "manual"},
+            trace_id=current_trace().trace_id,
+        )
         (run,) = runs_open([opening], now=now)
-        jobs_mark_fired(fired=[(job, fires)], now=now)
+        job_mark_by_hand(job, tick_key=run.tick_key, now=now)
     return run
 
 
@@ -110,37 +131,43 @@ def tasks_lock_due(
     return lock_rows(tasks, limit=limit)
 
 
-def _openings(due: Sequence[tuple[Job, Fires]]) -> list[Opening]:
+def _openings(taken: Sequence[Taken]) -> list[Opening]:
     return [
-        Opening(job=job, tick_key=tick.key, due_at=tick.due_at) for job, fires in due for tick in fires.ticks
+        Opening(
+            job=one.job,
+            tick_key=firing.key,
+            due_at=firing.due_at,
+            fired_at=firing.fired_at,
+            kind=FiringKind(firing.kind),
+            evidence=firing.evidence,
+        )
+        for one in taken
+        for firing in one.firings
     ]
 
 
-def _split_by_funds(
-    due: Sequence[tuple[Job, Fires]],
-) -> tuple[list[tuple[Job, Fires]], list[tuple[Job, Fires, Refusal]]]:
+def _split_by_funds(taken: Sequence[Taken]) -> tuple[list[Taken], list[tuple[Taken, Refusal]]]:
     """The firings that have a price their project can pay, first come first served; the others with why."""
-    projects = {job.project_id for job, fires in due if fires.ticks}
+    projects = {one.job.project_id for one in taken if one.firings}
     balances = accounts_lock(
         {key(project) for project in projects for key in (project_prepaid, project_escrow)}
     )
     left = {project: balances[project_prepaid(project)] for project in projects}
-    paid: list[tuple[Job, Fires]] = []
-    unpaid: list[tuple[Job, Fires, Refusal]] = []
-    for job, fires in due:
-        if not fires.ticks:
-            paid.append((job, fires))
-            continue
-        price = job.estimated_cost_units
-        needed = (price or 0) * len(fires.ticks)
-        if price is not None and needed <= left[job.project_id]:
+    paid: list[Taken] = []
+    unpaid: list[tuple[Taken, Refusal]] = []
+    for one in taken:
+        job, price = one.job, one.job.estimated_cost_units
+        needed = (price or 0) * len(one.firings)
+        if not one.firings:
+            paid.append(one)
+        elif price is not None and needed <= left[job.project_id]:
             left[job.project_id] -= needed
-            paid.append((job, fires))
-            continue
-        refusal = Refusal(
-            reason=PriceUnknown.code if price is None else InsufficientFunds.code,
-            needed_units=needed,
-            available_units=left[job.project_id],
-        )
-        unpaid.append((job, fires, refusal))
+            paid.append(one)
+        else:
+            refusal = Refusal(
+                reason=PriceUnknown.code if price is None else InsufficientFunds.code,
+                needed_units=needed,
+                available_units=left[job.project_id],
+            )
+            unpaid.append((one, refusal))
     return paid, unpaid

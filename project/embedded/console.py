@@ -31,7 +31,7 @@ _LIBRARIES: Final = (
     "tornado",
 )
 #: processes whose other lines are banners and warnings of Celery's; a crash is said by the supervisor
-_CELERY: Final = frozenset({"worker", "prove", "beat", "keepers", "flower"})
+_CELERY: Final = frozenset({"worker", "prove", "notices", "beat", "keepers", "flower"})
 
 
 class Console:

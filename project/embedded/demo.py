@@ -35,7 +35,7 @@ from project.embedded.report import build_claims, build_report, format_boards, f
 from project.embedded.supervisor import ProcessSpec, Supervisor
 from project.env import REPOSITORY, read_settings
 
-_DEADLINE_SECONDS: Final = 80.0
+_DEADLINE_SECONDS: Final = 120.0
 _CHAIN_PATIENCE_SECONDS: Final = 6.0
 _TAIL_LINES: Final = 12
 _FOLDER: Final = REPOSITORY / "var" / "demo"

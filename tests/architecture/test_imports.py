@@ -24,18 +24,31 @@ ALSO_PUBLIC: Final[Mapping[str, frozenset[str]]] = {
     ),
     # Pure builders of transactions; posting them is one call of the service.
     "ledger": frozenset({"domain.postings"}),
+    # The guarded way out and the rules on its addresses.
+    "egress": frozenset({"client", "guard", "terms"}),
     # What every REST door shares.
     "gateway": frozenset({"rest"}),
     # Addressing and storing without Django: the keeper node uses them too.
     "content": frozenset({"domain.cid", "store"}),
     # The typed client of the chain, its contracts and its keys; the service that credits deposits.
-    "chains": frozenset({"client", "deploy", "deposits", "domain.settlement_abi", "keys", "registry"}),
+    "chains": frozenset(
+        {"client", "deploy", "deposits", "domain.settlement_abi", "keys", "networks", "registry"}
+    ),
     # The port for alerts and its first adapter.
     "keepers": frozenset({"alerts", "ports"}),
-    # What a job costs and may do now, and values a migration of the tasks above was made with.
-    "jobs": frozenset({"domain.values", "terms"}),
+    # What a job costs and may do now, the firings that others bring and open, and values a migration of the
+    # tasks above was made with; how keepers check what fired; the shape of a job's body, for a dry run.
+    "jobs": frozenset(
+        {"domain.evidence", "domain.values", "firings", "rest.examples", "rest.serializers", "terms"}
+    ),
+    # What a script may keep: the same for keepers, for receipts and for the database.
+    "storage": frozenset({"domain.updates"}),
+    # The pass over a chain's logs and who makes it: the listener's and beat's.
+    "watching": frozenset({"asking", "chains", "conditions", "evaluations", "leases"}),
+    # All conditions of a poller at once; it wants NumPy, which the keeper node does without.
+    "triggers": frozenset({"domain.vectors"}),
     # The one way a task's row is moved by the stages above it, and the look of their admin pages.
-    "tasks": frozenset({"changes", "operator_pages"}),
+    "tasks": frozenset({"changes", "following", "operator_pages"}),
     # Signed assignments: read by the keeper node, re-issued by the stages above.
     "execution": frozenset(
         {
@@ -67,6 +80,8 @@ ALSO_PUBLIC: Final[Mapping[str, frozenset[str]]] = {
     # The prover process and the keeper node live on these: the statement and its witness, its keys, the proof
     # system, the port it fills.
     "proofs": frozenset({"domain.statement", "domain.task_witness", "groth16", "keys", "ports"}),
+    # How whatever must not be read in a dump of the tables is sealed, webhooks' own secrets too.
+    "vault": frozenset({"sealing"}),
     # Pages are mounted by the project; whoever writes events nudges those who show them.
     "progress": frozenset({"pages.urls", "streams.nudge"}),
 }
@@ -77,8 +92,10 @@ NODE_SEES: Final = (
     "apps.content.store",
     "apps.content.domain",
     "apps.execution.domain.action",
+    "apps.jobs.domain.evidence",
     "apps.proofs.domain",
     "apps.speculation.domain.lineage",
+    "apps.storage.domain",
 )
 
 #: Who may write the rows of other apps: it sets a poison row aside, which is no change of state.

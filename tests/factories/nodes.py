@@ -72,6 +72,7 @@ class FakeExecutor:
 
     answer: Answer = lambda request, handle: b"{}"
     requests: list[SandboxRequest] = field(default_factory=list)
+    languages: tuple[str, ...] = ("python",)
 
     def run(self, request: SandboxRequest, handle: AbortHandle | None = None) -> SandboxResult:
         """See Executor."""
@@ -162,6 +163,8 @@ def make_node(folder: Path, **parts: Any) -> Any:
         "domain": DOMAIN,
         "dispatcher": address_of(DISPATCHER.public_key),
         "gas_tolerance_percent": 10,
+        "time_tolerance_seconds": 5,
+        "expiry_tolerance_seconds": 8,
         "store": open_store(f"file://{folder}/content"),
         "answers": AnswerBook(home / "answers.jsonl"),
         "leases": Leases(),

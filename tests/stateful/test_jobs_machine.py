@@ -23,11 +23,13 @@ from apps.eventlog.selectors import get_events
 from apps.jobs import services
 from apps.jobs.data import JOB_TABLE, LIVE, Bounds, JobStatus, Patience, format_instant
 from apps.jobs.errors import ExpiresInPast, IntervalLongerThanLife, JobEnded, MaxFiresInvalid, NeverFires
-from apps.jobs.models import Job
+from apps.jobs.firings import jobs_look_ahead
+from apps.jobs.models import Firing, Job
 from apps.jobs.selectors import check, get_job
 from apps.jobs.writing import PUBLIC_FIELDS
 from tests.factories.accounts import make_project
 from tests.factories.jobs import job_body, make_job, make_store
+from tests.support.firing import fire_taken
 
 START = datetime(2026, 3, 28, 23, 0, tzinfo=UTC)
 GRACE = 60
@@ -123,11 +125,14 @@ class JobMachine(RuleBasedStateMachine):
     def run_by_hand(self, job_id: Any) -> None:
         """Fire it by name."""
         self.requests += 1
+        key = f"manual:{self.requests}"
 
         def run() -> None:
-            taken = services.job_take_by_hand(job_id=job_id, request_id=UUID(int=self.requests), now=self.now)
-            services.jobs_mark_fired(fired=[taken], now=self.now)
-            self._record(*taken)
+            job = services.job_take_by_hand(job_id=job_id, now=self.now)
+            services.job_mark_by_hand(job, tick_key=key, now=self.now)
+            seen = self.seen[job.id]
+            seen.ticks.append(key)
+            seen.counted += job.trigger_kind == "manual"
 
         self._act(job_id, run)
 
@@ -140,6 +145,11 @@ class JobMachine(RuleBasedStateMachine):
     def outage(self, seconds: int) -> None:
         """Nothing swept for a long time."""
         self._sweep(seconds)
+
+    @rule(seconds=st.integers(1, GRACE), ahead=st.integers(1, 2_000))
+    def look_ahead(self, seconds: int, ahead: int) -> None:
+        """Ticks are laid out for a while before their time, and then the stage sweeps."""
+        self._sweep(seconds, ahead)
 
     @rule()
     def expire(self) -> None:
@@ -180,22 +190,18 @@ class JobMachine(RuleBasedStateMachine):
             assert replay(events) == job.get_json_fields(PUBLIC_FIELDS)
             assert len(events) == job.event_sequence
 
-    def _sweep(self, seconds: int) -> None:
+    def _sweep(self, seconds: int, ahead: int = 0) -> None:
         self.now += timedelta(seconds=seconds)
-        with transaction.atomic():
-            taken = services.jobs_take_due(now=self.now, limit=100, patience=Patience(grace_seconds=GRACE))
-            services.jobs_mark_fired(fired=taken, now=self.now)
-        for job, fires in taken:
-            self._record(job, fires)
-        assert not Job.objects.filter(
-            project=self.project, status="active", next_fire_at__lte=self.now
-        ).exists()
-
-    def _record(self, job: Job, fires: Any) -> None:
-        assert all(tick.due_at <= self.now for tick in fires.ticks)
-        seen = self.seen[job.id]
-        seen.ticks += [tick.key for tick in fires.ticks]
-        seen.counted += fires.counted
+        patience = Patience(grace_seconds=GRACE)
+        until = self.now + timedelta(seconds=ahead)
+        jobs_look_ahead(now=self.now, until=until, limit=100, patience=patience)
+        for one in fire_taken(self.now, patience=patience):
+            assert all(firing.due_at <= self.now for firing in one.firings)
+            seen = self.seen[one.job.id]
+            seen.ticks += [firing.key for firing in one.firings]
+            seen.counted += len(one.firings)
+        assert not Firing.objects.filter(status="fired").exists()
+        assert not Firing.objects.filter(status="pending", due_at__lte=self.now).exists()
 
     def _act(self, job_id: Any, act: Callable[[], Any]) -> None:
         if job_id is None:

@@ -90,6 +90,8 @@ class Collected:
 class Echo:
     """An executor that runs nothing: the output of every script is what it was given."""
 
+    languages = ("python",)
+
     def run(self, request: SandboxRequest, handle: AbortHandle | None = None) -> SandboxResult:
         """Echo the parameters and the parents."""
         given = json.loads(request.stdin)
@@ -282,6 +284,8 @@ def make_network(
             domain=get_domain(),
             dispatcher=address_of(get_dispatcher_key().public_key),
             gas_tolerance_percent=10,
+            time_tolerance_seconds=5,
+            expiry_tolerance_seconds=8,
             store=store,
             chain=ChainRpc(rpc_url),
             executor=executor or Echo(),

@@ -64,7 +64,7 @@ def run(config: KeeperConfig, identity: Identity) -> int:
     """Put the node together, work until SIGTERM or SIGINT, take it apart; the worker's exit code."""
     app = build_app(config, identity.address)
     node = open_node(config, identity, app)
-    check_in = CheckInThread(config, identity)
+    check_in = CheckInThread(config, identity, node.executor.languages)
     add_tasks(app, node)
 
     def stop() -> None:
@@ -105,6 +105,8 @@ def open_node(config: KeeperConfig, identity: Identity, app: Celery) -> Node:
         domain=config.domain,
         dispatcher=config.dispatcher_address,
         gas_tolerance_percent=config.gas_tolerance_percent,
+        time_tolerance_seconds=config.time_tolerance_seconds,
+        expiry_tolerance_seconds=config.expiry_tolerance_seconds,
         store=open_store(config.content_url, None if is_local else config.cache_dir / "content"),
         chain=ChainRpc(config.chain_rpc_url),
         executor=open_executor(config),

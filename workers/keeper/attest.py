@@ -1,15 +1,15 @@
 """One round's call from the dispatcher's message to the BLS-signed ballot, top to bottom.
 
 Every item is done again from its recorded specification, with the attester's own engine, and compared:
-status, parents, output, action, gas, package, statement. Taken over from the performer are its measures and
-its salt alone: they are not to be had a second time. The root is built from the attester's *own* results;
-agreeing with all of them means signing the settlement message over that root, which is what the hub
-verifies. A result that failed is never agreed with: nothing of it may settle.
+status, parents, output, action, storage updates, gas, package, statement. Taken over from the performer are
+its measures and its salt alone: they are not to be had a second time. The root is built from the attester's
+*own* results; agreeing with all of them means signing the settlement message over that root, which is what
+the hub verifies. A result that failed is never agreed with: nothing of it may settle.
 """
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from apps.attestation.data import Ballot, RoundCall, ballot_message, hash_items, round_call_from_json
@@ -45,7 +45,7 @@ from workers.keeper.rpc import Simulation
 from workers.keeper.sandbox.data import AbortHandle
 from workers.keeper.statement import compute_public_input
 from workers.keeper.task_spec import read_spec
-from workers.keeper.work import fetch, perform
+from workers.keeper.work import TRIGGER_UNMET, fetch, perform
 
 _NOTHING: Final = bytes(32)
 _NO_SIGNATURE: Final = "0x" + "00" * 65
@@ -59,6 +59,7 @@ class Judged:
     result: Mapping[str, Any]
     output_hash: bytes = _NOTHING
     action: Action | None = None
+    storage_updates: Mapping[str, Any] = field(default_factory=dict)
     circuit: int = 0
     statement: str | None = None
     reason: str = ""
@@ -68,7 +69,7 @@ def attest(node: Node, body: Mapping[str, Any]) -> None:
     """Judge a round's items and put the ballot into the outbox.
 
     Raises BallotMalformed, SignatureInvalid, AssignmentForeign, AssignmentExpired, OwnResult, EpochStale,
-    LeaseRunning, WorkAborted, and the errors of `OUTSIDE`; then no ballot is cast.
+    LeaseRunning, LanguageUnavailable, WorkAborted, and the errors of `OUTSIDE`; then no ballot is cast.
     """
     call, items_hash = require_call(node, body)
     key = f"{call.round_id.hex}:{call.number}:{items_hash.hex()}"
@@ -148,10 +149,16 @@ def _judge_item(node: Node, item: Mapping[str, Any], handle: AbortHandle, until:
         return replace(judged, reason="lineage_broken")
     performed = perform(node, stand_on(spec, parents), handle, until=until)
     if performed.error_code is not None:
-        return replace(judged, reason="status_differs")
+        is_unmet = performed.error_code == TRIGGER_UNMET
+        return replace(judged, reason=TRIGGER_UNMET if is_unmet else "status_differs")
 
     output_cid = keep_trying(lambda: node.store.put(performed.output), until=until, stopping=node.stopping)
-    judged = replace(judged, output_hash=cid_digest(output_cid), action=performed.action)
+    judged = replace(
+        judged,
+        output_hash=cid_digest(output_cid),
+        action=performed.action,
+        storage_updates=performed.storage_updates,
+    )
     if spec.circuit is not None:
         judged = replace(judged, circuit=spec.circuit, statement=_state(judged))
     return replace(judged, reason=_difference(node, judged, output_cid, until))
@@ -172,6 +179,8 @@ def _difference(node: Node, own: Judged, output_cid: str, until: float) -> str:
         return "output_differs"
     if result.get("action") != (None if own.action is None else own.action.to_json()):
         return "action_differs"
+    if canonical_json(result.get("storage_updates", {})) != canonical_json(dict(own.storage_updates)):
+        return "storage_differs"
     if not _is_count(result.get("gas_used")) or not _is_count(result.get("simulated_block")):
         return "gas_differs"
     try:

@@ -1,7 +1,8 @@
 """Telling the control plane that the node lives: a signed check-in at start and every so often after.
 
 A node the control plane does not know registers itself first, with its BLS key and the proof that it has
-it. Nonces are microseconds since 1970, and always above the one before, so they also grow over restarts.
+it; one that runs more than Python registers again once after each start, so that it is known. Nonces are
+microseconds since 1970, and always above the one before, so they also grow over restarts.
 """
 
 import json
@@ -9,7 +10,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import httpx2
@@ -19,6 +20,7 @@ from apps.kernel import bls
 from workers.keeper.config import VERSION, KeeperConfig
 from workers.keeper.errors import ControlPlaneRefused
 from workers.keeper.keystore import Identity
+from workers.keeper.sandbox.data import PYTHON
 
 CHECK_IN_PATH: Final = "/keeper/checkin"
 REGISTER_PATH: Final = "/keeper/register"
@@ -32,8 +34,12 @@ _log = logging.getLogger("forekeep.keeper.check_in")
 class CheckInThread:
     """The thread that checks in."""
 
-    def __init__(self, config: KeeperConfig, identity: Identity) -> None:
+    def __init__(
+        self, config: KeeperConfig, identity: Identity, languages: Sequence[str] = (PYTHON,)
+    ) -> None:
         self._config = config
+        self._languages = tuple(languages)
+        self._has_told = self._languages == (PYTHON,)
         self._identity = identity
         self._client = httpx2.Client(timeout=_TIMEOUT_SECONDS, trust_env=False)
         self._started_at = time.monotonic()
@@ -55,11 +61,14 @@ class CheckInThread:
         if status == 404 and answer.get("code") == "keeper_unknown":
             self._register()
             status, answer = self._post(CHECK_IN_PATH, self._check_in())
+        elif 200 <= status < 300 and not self._has_told:
+            self._register()
         _require_accepted(status, answer)
 
     def _register(self) -> None:
         status, answer = self._post(REGISTER_PATH, self._registration())
         _require_accepted(status, answer)
+        self._has_told = True
         _log.info("registered")
 
     def _run(self) -> None:
@@ -123,7 +132,7 @@ class CheckInThread:
             possession=bls.prove_possession(identity.bls_secret, identity.address),
             name=self._config.name,
             version=VERSION,
-            capabilities=tuple(sorted(("python", f"chain:{self._config.chain_id}"))),
+            capabilities=tuple(sorted((*self._languages, f"chain:{self._config.chain_id}"))),
             contact=self._config.contact,
             nonce=nonce,
             timestamp=now,

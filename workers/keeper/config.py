@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
+from apps.jobs.domain.evidence import EXPIRY_TOLERANCE_SECONDS, TIME_TOLERANCE_SECONDS
 from apps.kernel.abi import is_address
 from apps.kernel.eip712 import TypedDomain
 from apps.kernel.errors import Invalid
@@ -52,6 +53,8 @@ class KeeperConfig:
     pool_size: int
     check_in_seconds: int
     gas_tolerance_percent: int
+    time_tolerance_seconds: int
+    expiry_tolerance_seconds: int
     name: str  # KEEPER_NAME
     contact: Mapping[str, str] = field(repr=False)  # KEEPER_CONTACT, a JSON object
     log_level: str
@@ -81,6 +84,12 @@ def read_config(environ: Mapping[str, str]) -> KeeperConfig:
         pool_size=read.integer("POOL_SIZE", 1, 0, 64),
         check_in_seconds=read.integer("CHECK_IN_SECONDS", 60, 1, 3_600),
         gas_tolerance_percent=read.integer("FOREKEEP_ATTESTATION_GAS_TOLERANCE_PERCENT", 10, 0, 100),
+        time_tolerance_seconds=read.integer(
+            "FOREKEEP_TRIGGERS_TIME_TOLERANCE_SECONDS", TIME_TOLERANCE_SECONDS, 0, 3_600
+        ),
+        expiry_tolerance_seconds=read.integer(
+            "FOREKEEP_TRIGGERS_EXPIRY_TOLERANCE_SECONDS", EXPIRY_TOLERANCE_SECONDS, 0, 3_600
+        ),
         name=read.text("KEEPER_NAME", "keeper"),
         contact=read.contact("KEEPER_CONTACT"),
         log_level=read.choice("LOG_LEVEL", "INFO", _LEVELS),

@@ -54,6 +54,13 @@ class ParametersInvalid(Invalid):
     title = "The task's parameters are not valid"
 
 
+class LanguageUnavailable(Conflict):
+    """A script in a language this machine cannot run; another keeper may. Fields: language, runs."""
+
+    code = "language_unavailable"
+    title = "This keeper does not run the script's language"
+
+
 class TaskFailed(Exception):
     """The task itself failed, with a stable code: that is a result, to be reported in a signed receipt."""
 

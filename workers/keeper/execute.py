@@ -52,8 +52,8 @@ def execute(
 
     `parents` are receipts that the database sent along, `receipts` what the keeper before this one returned.
     Raises MessageMalformed, SignatureInvalid, AssignmentForeign, AssignmentExpired, EpochStale, LeaseRunning,
-    ParentReceiptMissing, ParentReceiptForged, WorkAborted, and the errors of `OUTSIDE`; then nothing is
-    answered.
+    ParentReceiptMissing, ParentReceiptForged, LanguageUnavailable, WorkAborted, and the errors of `OUTSIDE`;
+    then nothing is answered.
     """
     assignment = require_assignment(node, body)
     key = f"{assignment.task_id.hex}:{assignment.epoch}:{assignment.lease.hex}"
@@ -107,7 +107,8 @@ def compute_result(
 ) -> tuple[dict[str, Any], tuple[Parent, ...]]:
     """Do the work, simulate its action, store output and package; the result, and the parents it stands on.
 
-    Raises ParentReceiptMissing, ParentReceiptForged, WorkAborted, and the errors of `OUTSIDE`.
+    Raises ParentReceiptMissing, ParentReceiptForged, LanguageUnavailable, WorkAborted, and the errors of
+    `OUTSIDE`.
     """
     started_at, until = datetime.now(UTC), float(assignment.expires_at)
     try:
@@ -173,6 +174,8 @@ def _store(node: Node, assignment: Assignment, finished: _Finished, until: float
         "started_at": _time(finished.started_at),
         "finished_at": _time(finished.finished_at),
     }
+    if performed.storage_updates:
+        result["storage_updates"] = dict(performed.storage_updates)
     if finished.parents:
         result["parents"] = parents_to_json(finished.parents)
     if finished.spec.circuit is not None:

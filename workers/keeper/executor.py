@@ -15,6 +15,11 @@ from workers.keeper.sandbox.opening import open_sandbox
 class Executor(Protocol):
     """Runs one script and says what came of it. Safe to share between threads."""
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """What it runs here."""
+        ...
+
     def run(self, request: SandboxRequest, handle: AbortHandle | None = None) -> SandboxResult:
         """Run to the end, the deadline or the abort; a script's failure is a result, not an error."""
         ...

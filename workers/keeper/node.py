@@ -21,6 +21,8 @@ class Node:
     domain: TypedDomain
     dispatcher: str
     gas_tolerance_percent: int
+    time_tolerance_seconds: int
+    expiry_tolerance_seconds: int
     store: ContentStore
     chain: ChainRpc
     executor: Executor

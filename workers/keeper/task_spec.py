@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from apps.execution.domain.action import is_custom
 from apps.kernel.errors import Invalid
 from apps.kernel.ids import from_wire
 from apps.proofs.domain.statement import SIZES
+from apps.storage.domain.updates import Snapshot, snapshot_from_json
+from apps.storage.errors import StorageUpdatesInvalid
 from workers.keeper.errors import ParametersInvalid
+from workers.keeper.sandbox.data import LANGUAGES, PYTHON
 
-LANGUAGES: Final = ("python",)
 ARGUMENT_KINDS: Final = ("none", "static", "dynamic")
 DEADLINE_MAX_SECONDS: Final = 60
 MEMORY_MIN_MB: Final = 64
@@ -48,17 +51,22 @@ class TaskSpec:
 
     `parents` are outputs known when it was signed, `awaits` the parents that were under way then; no step
     is in both. `circuit` is the circuit that proves the task's statement, None where no proof is asked for.
+    `trigger` is what fired the run, told to its first tasks.
+    `storage` is what the job kept when the run was opened, None where its action is not custom.
     """
 
     raw: Mapping[str, Any]
     task: str
     due_at: str
     script_cid: str | None
+    language: str
     inputs: Mapping[str, str]
     params: Any
     parents: Mapping[str, str]
     awaits: Mapping[str, Awaited]
     circuit: int | None
+    storage: Snapshot | None
+    trigger: Mapping[str, Any] | None
     argument_values: list[Any]
     deadline_seconds: float
     cpu_seconds: float
@@ -78,6 +86,8 @@ def read_spec(spec: Mapping[str, Any], *, task: str, chain_id: int) -> TaskSpec:
         raise _refused("/action/chain_id", f"this node works for chain {chain_id}")
     if script is None and arguments.get("kind") == "dynamic":
         raise _refused("/arguments/kind", "dynamic arguments need a script")
+    if is_custom(action) and script is None:
+        raise _refused("/action/custom", "a custom action needs a script")
 
     parents = _names(spec, "parents", MAX_PARENTS, None)
     deadline = _limit(spec, "deadline_seconds", DEADLINE_MAX_SECONDS, DEADLINE_MAX_SECONDS)
@@ -86,11 +96,14 @@ def read_spec(spec: Mapping[str, Any], *, task: str, chain_id: int) -> TaskSpec:
         task=task,
         due_at=_text(spec.get("due_at"), "/due_at"),
         script_cid=None if script is None else _text(script.get("cid"), "/script/cid"),
+        language=PYTHON if script is None else script["language"],
         inputs=_names(spec, "inputs", MAX_INPUTS, _INPUT_NAME),
         params=spec.get("params"),
         parents=parents,
         awaits=_awaits(spec, task, parents),
         circuit=_circuit(spec),
+        storage=_storage(spec) if is_custom(action) else None,
+        trigger=_mapping_or_none(spec, "trigger"),
         argument_values=_values(arguments),
         deadline_seconds=deadline,
         cpu_seconds=_limit(spec, "cpu_seconds", deadline, DEADLINE_MAX_SECONDS),
@@ -180,6 +193,13 @@ def _circuit(spec: Mapping[str, Any]) -> int | None:
     if not isinstance(circuit, int) or circuit not in SIZES or proof.keys() != {"circuit"}:
         raise _refused("/proof/circuit", f"one of {', '.join(map(str, SIZES))} is expected")
     return circuit
+
+
+def _storage(spec: Mapping[str, Any]) -> Snapshot:
+    try:
+        return snapshot_from_json(spec.get("storage"))
+    except StorageUpdatesInvalid as refused:
+        raise _refused("/storage", str(refused.fields["reason"])) from None
 
 
 def _values(arguments: Mapping[str, Any]) -> list[Any]:

@@ -1,21 +1,24 @@
 """Doing a task's work: the same for the performer and for every attester.
 
 Fetch the script, its inputs and its parents' outputs by CID, run it, read its output, derive the action. The
-script gets one JSON document on its standard input: params, parents (step → output), due_at, task and the
-names of its inputs. A task's own failure is a `Performed` with an error code; what only the outside world
-can cure is raised.
+script gets one JSON document on its standard input: params, parents (step → output), due_at, task, the names
+of its inputs, and where its action is custom what its job keeps (`storage`). A task's own failure is a
+`Performed` with an error code; what only the outside world can cure is raised.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from apps.content.errors import CidInvalid, ContentMissing, ContentTampered, ContentTooLarge
 from apps.execution.domain.action import Action, derive_action
+from apps.jobs.domain.evidence import find_fault
 from apps.kernel.errors import Invalid
 from apps.kernel.hashing import canonical_json
-from workers.keeper.errors import TaskFailed, WorkAborted
+from apps.storage.domain.updates import read_updates
+from workers.keeper.errors import LanguageUnavailable, TaskFailed, WorkAborted
 from workers.keeper.measures import Measures, measures_of
 from workers.keeper.node import Node
 from workers.keeper.output import OUTPUT_MAX_BYTES, canonical_output, read_output
@@ -30,16 +33,19 @@ from workers.keeper.sandbox.data import (
 from workers.keeper.task_spec import TaskSpec
 
 SCRIPT_MAX_BYTES: Final = 256 * 1024
+#: the trigger should not have fired
+TRIGGER_UNMET: Final = "trigger_unmet"
 INPUTS_MAX_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Performed:
-    """What the work came to: an output with its action, or an error code."""
+    """What the work came to: an output with its action and what is to be kept, or an error code."""
 
     measures: Measures
     output: bytes = b""
     action: Action | None = None
+    storage_updates: Mapping[str, Any] = field(default_factory=dict)
     error_code: str | None = None
     error_detail: str = ""
 
@@ -47,10 +53,13 @@ class Performed:
 def perform(node: Node, spec: TaskSpec, handle: AbortHandle, *, until: float) -> Performed:
     """Do the work of a specification, trying outside failures again until the Unix time `until`.
 
-    Raises WorkAborted, and the errors of `OUTSIDE` when the time is over.
+    Raises LanguageUnavailable, WorkAborted, and the errors of `OUTSIDE` when the time is over.
     """
+    if spec.script_cid is not None and spec.language not in node.executor.languages:
+        raise LanguageUnavailable(language=spec.language, runs=list(node.executor.languages))
     measures = Measures()
     try:
+        _require_trigger(node, spec)
         if spec.script_cid is None:
             output: dict[str, Any] = {"arguments": spec.argument_values}
             data = canonical_output(output)
@@ -64,11 +73,11 @@ def perform(node: Node, spec: TaskSpec, handle: AbortHandle, *, until: float) ->
             )
             _require_ok(ran)
             output, data = read_output(ran.stdout)
-        action = _derive(spec, output)
+        action, updates = _derive(spec, output)
     except TaskFailed as failure:
         detail = failure.detail.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
         return Performed(measures=measures, error_code=failure.code, error_detail=detail)
-    return Performed(measures=measures, output=data, action=action)
+    return Performed(measures=measures, output=data, action=action, storage_updates=updates)
 
 
 def fetch(node: Node, cid: str, *, what: str, until: float) -> bytes:
@@ -81,6 +90,20 @@ def fetch(node: Node, cid: str, *, what: str, until: float) -> bytes:
         raise TaskFailed("content_tampered", f"{what} {cid}") from None
     except (CidInvalid, ContentTooLarge) as exc:
         raise TaskFailed(f"{what}_invalid", str(exc)) from None
+
+
+def _require_trigger(node: Node, spec: TaskSpec) -> None:
+    """Raise TaskFailed `trigger_unmet` where what was seen should have fired nothing."""
+    if spec.trigger is None:
+        return
+    fault = find_fault(
+        spec.trigger,
+        datetime.now(UTC),
+        time_tolerance_seconds=node.time_tolerance_seconds,
+        expiry_tolerance_seconds=node.expiry_tolerance_seconds,
+    )
+    if fault:
+        raise TaskFailed(TRIGGER_UNMET, fault)
 
 
 def _build_request(node: Node, spec: TaskSpec, script_cid: str, until: float) -> SandboxRequest:
@@ -97,9 +120,13 @@ def _build_request(node: Node, spec: TaskSpec, script_cid: str, until: float) ->
         "task": spec.task,
         "inputs": sorted(inputs),
     }
+    if spec.trigger is not None:
+        document["trigger"] = spec.trigger.get("evidence")
+    if spec.storage is not None:
+        document["storage"] = spec.storage.values
     return SandboxRequest(
         script=script,
-        language="python",
+        language=spec.language,
         stdin=canonical_json(document),
         inputs=inputs,
         memory_bytes=spec.memory_bytes,
@@ -128,8 +155,9 @@ def _require_ok(ran: SandboxResult) -> None:
         raise TaskFailed(str(ran.code or FailureCode.SCRIPT_FAILED), ran.stderr_tail[-500:])
 
 
-def _derive(spec: TaskSpec, output: Mapping[str, Any]) -> Action | None:
+def _derive(spec: TaskSpec, output: Mapping[str, Any]) -> tuple[Action | None, dict[str, Any]]:
     try:
-        return derive_action(spec.raw, output)
+        updates = {} if spec.storage is None else read_updates(output, spec.storage)
+        return derive_action(spec.raw, output), updates
     except Invalid as exc:
         raise TaskFailed(exc.code, f"{exc.pointer or ''} {exc}".strip()) from None

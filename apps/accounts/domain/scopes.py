@@ -11,7 +11,14 @@ _READ: Final = frozenset(scope for scope in PROJECT_SCOPES if scope.value.endswi
 _ROLE_SCOPES: Final[Mapping[Role, frozenset[Scope]]] = MappingProxyType(
     {
         Role.OWNER: PROJECT_SCOPES,
-        Role.MEMBER: (_READ - {Scope.KEYS_READ}) | {Scope.JOBS_WRITE, Scope.RUNS_WRITE, Scope.CONTENT_WRITE},
+        Role.MEMBER: (_READ - {Scope.KEYS_READ})
+        | {
+            Scope.JOBS_WRITE,
+            Scope.RUNS_WRITE,
+            Scope.CONTENT_WRITE,
+            Scope.SECRETS_WRITE,
+            Scope.WEBHOOKS_WRITE,
+        },
         Role.VIEWER: _READ - {Scope.KEYS_READ},
     }
 )

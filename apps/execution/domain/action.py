@@ -2,7 +2,8 @@
 
 `derive_action` is pure: specification and output in, action out. Nothing of the action is taken from the
 output but its arguments (or call data for the very same function), so a script can decide whether and
-with what values its function is called, never which function of which contract.
+with what values its function is called, never which function of which contract. Only a custom action
+leaves that to the script: any call of the contracts its job names.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from apps.execution.errors import (
     ActionCalldataInvalid,
     ActionDecisionInvalid,
     ActionInvalid,
+    ActionTargetRefused,
 )
 from apps.kernel.abi import AbiInvalid, ArgumentsMismatch, compute_selector, encode_call, is_address
 from apps.kernel.errors import Invalid
@@ -24,6 +26,8 @@ from apps.kernel.settlement_hash import action_hash
 
 #: what the hub takes for one settlement
 CALL_DATA_MAX_BYTES: Final = 1024
+#: a function's selector, which a custom script's call data has at least
+CALL_DATA_MIN_BYTES: Final = 4
 GAS_LIMIT_MAX: Final = 30_000_000
 
 
@@ -50,11 +54,17 @@ def derive_action(spec: Mapping[str, Any], output: Mapping[str, Any]) -> Action 
 
     None without `spec["action"]` and where the output says `should_execute: false`. Otherwise call data is
     the output's `calldata` where it has one, else the encoded arguments: the specification's for `static`,
-    the output's for `dynamic`, nothing for `none`. Raises ActionInvalid, ActionDecisionInvalid,
-    ActionAbiInvalid, ActionArgumentsMissing, ActionArgumentsInvalid, ActionCalldataInvalid.
+    the output's for `dynamic`, nothing for `none`. Where the action is custom, the output has to say
+    `should_execute`, and target and call data are its own. Raises ActionInvalid, ActionDecisionInvalid,
+    ActionAbiInvalid, ActionArgumentsMissing, ActionArgumentsInvalid, ActionCalldataInvalid,
+    ActionTargetRefused.
     """
     wanted = spec.get("action")
-    if wanted is None or not should_execute(output):
+    if wanted is None:
+        return None
+    if is_custom(wanted):
+        return _derive_custom(wanted, output)
+    if not should_execute(output):
         return None
     target, gas_limit = _require_callable(wanted)
 
@@ -74,15 +84,48 @@ def should_execute(output: Mapping[str, Any]) -> bool:
     return decision
 
 
+def is_custom(wanted: Any) -> bool:
+    """Whether a specification's action leaves the whole call to the script."""
+    return isinstance(wanted, Mapping) and wanted.get("custom") is True
+
+
+def _derive_custom(wanted: Mapping[str, Any], output: Mapping[str, Any]) -> Action | None:
+    if "should_execute" not in output:
+        raise ActionDecisionInvalid(reason="a custom script says should_execute")
+    if not should_execute(output):
+        return None
+    targets = wanted.get("targets")
+    if not isinstance(targets, list) or not targets or not all(map(is_address, targets)):
+        raise ActionInvalid(reason="the targets are no addresses")
+    given = output.get("target")
+    target = str(given).lower() if is_address(given) else ""
+    if target not in [each.lower() for each in targets]:
+        raise ActionTargetRefused(pointer="/target", given=str(given)[:80])
+
+    try:
+        call_data = from_hex(output.get("calldata", ""))
+    except Invalid:
+        raise ActionCalldataInvalid(pointer="/calldata", reason="hex text is expected") from None
+    if not CALL_DATA_MIN_BYTES <= len(call_data) <= CALL_DATA_MAX_BYTES:
+        reason = f"{CALL_DATA_MIN_BYTES} to {CALL_DATA_MAX_BYTES} bytes are expected"
+        raise ActionCalldataInvalid(pointer="/calldata", reason=reason, size=len(call_data))
+    return Action(target=target, call_data=call_data, gas_limit=_require_gas_limit(wanted))
+
+
 def _require_callable(wanted: Any) -> tuple[str, int]:
     if not isinstance(wanted, Mapping) or not is_address(wanted.get("target")):
         raise ActionInvalid(reason="the target is no address")
+    gas_limit = _require_gas_limit(wanted)
+    if str(wanted.get("value_wei", "0")) != "0":
+        raise ActionInvalid(reason="the hub sends no coin along")
+    return str(wanted["target"]).lower(), gas_limit
+
+
+def _require_gas_limit(wanted: Mapping[str, Any]) -> int:
     gas_limit = wanted.get("gas_limit")
     if isinstance(gas_limit, bool) or not isinstance(gas_limit, int) or not 0 < gas_limit <= GAS_LIMIT_MAX:
         raise ActionInvalid(reason=f"the gas limit is an integer from 1 to {GAS_LIMIT_MAX}")
-    if str(wanted.get("value_wei", "0")) != "0":
-        raise ActionInvalid(reason="the hub sends no coin along")
-    return wanted["target"].lower(), gas_limit
+    return gas_limit
 
 
 def _encode(spec: Mapping[str, Any], wanted: Mapping[str, Any], output: Mapping[str, Any]) -> bytes:

@@ -15,7 +15,7 @@ from apps.content.domain.cid import cid_digest
 from apps.eventlog.domain.forms import json_form
 from apps.eventlog.errors import SecretInPayload
 from apps.execution.data import ASSIGNMENT_TABLE, AssignmentStatus, Receipt
-from apps.execution.domain.action import CALL_DATA_MAX_BYTES
+from apps.execution.domain.action import CALL_DATA_MAX_BYTES, is_custom
 from apps.execution.errors import (
     AssignmentUnknown,
     EpochStale,
@@ -28,6 +28,7 @@ from apps.kernel.errors import DomainError
 from apps.kernel.hashing import from_hex, to_hex
 from apps.kernel.ids import from_wire
 from apps.speculation.domain.lineage import Ground
+from apps.storage.domain.updates import read_updates, snapshot_from_json
 from apps.tasks.data import TaskStatus
 
 _MEASURES: Final = ("compute_units", "cpu_ms", "wall_ms", "peak_memory_bytes", "gas_used")
@@ -125,6 +126,7 @@ def require_sound_result(result: Mapping[str, Any], spec: Mapping[str, Any]) -> 
         raise OutputHashMismatch(output_cid=result["output_cid"], output_hash=result["output_hash"])
     _require_sound_action(result.get("action"), spec["action"])
     _require_sound_parents(result.get("parents") or {}, spec.get("awaits") or {})
+    _require_sound_updates(result, spec.get("storage"))
     _require_sound_statement(result, spec.get("proof"))
 
 
@@ -150,7 +152,8 @@ def _require_sound_action(action: Any, wanted: Mapping[str, Any] | None) -> None
         return
     if wanted is None or not isinstance(action, dict) or len(action) != 3:
         raise ReceiptInvalid(reason="an action where the task has none")
-    if action.get("target") != wanted["target"].lower() or action.get("gas_limit") != wanted["gas_limit"]:
+    targets = wanted["targets"] if is_custom(wanted) else [wanted["target"].lower()]
+    if action.get("target") not in targets or action.get("gas_limit") != wanted["gas_limit"]:
         raise ReceiptInvalid(reason="another action than the task's")
     if len(from_hex(action.get("call_data", ""))) > CALL_DATA_MAX_BYTES:
         raise ReceiptInvalid(reason=f"call data longer than {CALL_DATA_MAX_BYTES} bytes")
@@ -170,6 +173,18 @@ def _require_sound_parents(parents: Any, awaits: Mapping[str, Mapping[str, Any]]
             raise ReceiptInvalid(reason=f"parent {step} has no output")
         if parent["output_hash"] != to_hex(cid_digest(parent["output_cid"])):
             raise OutputHashMismatch(output_cid=parent["output_cid"], output_hash=parent["output_hash"])
+
+
+def _require_sound_updates(result: Mapping[str, Any], storage: Mapping[str, Any] | None) -> None:
+    """None at all, or what the job may keep under the snapshot the task was given."""
+    if "storage_updates" not in result:
+        return
+    if storage is None or result["storage_updates"] is None:
+        raise ReceiptInvalid(reason="storage updates where there are none")
+    try:
+        read_updates(result, snapshot_from_json(storage))
+    except DomainError as exc:
+        raise ReceiptInvalid(reason=f"{exc.code}: {exc.fields.get('reason', '')}") from None
 
 
 def _require_sound_statement(result: Mapping[str, Any], proof: Mapping[str, Any] | None) -> None:

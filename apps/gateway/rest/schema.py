@@ -130,6 +130,7 @@ _IDS: Final = {
     "Task": "task",
     "Key": "key",
     "IssuedKey": "key",
+    "Secret": "sec",
 }
 
 

@@ -19,8 +19,8 @@ def merge_changes(stored: Mapping[str, Any], changes: Mapping[str, Any]) -> dict
                 pointer=f"/{name[:80]}", field=name[:80], known=sorted(JOB_FIELDS | STEP_FIELDS)
             )
     merged = {**stored, **{name: changes[name] for name in JOB_FIELDS & set(changes)}}
-    if merged.get("trigger_kind") == "manual" and "schedule" not in changes:
-        merged["schedule"] = None
+    if "trigger_kind" in changes:
+        merged |= {name: None for name in ("schedule", "event", "condition") if name not in changes}
 
     step_changes = {name: changes[name] for name in sorted(STEP_FIELDS & set(changes))}
     if not step_changes:

@@ -6,12 +6,11 @@ expiry, or beyond its number of fires.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
-from uuid import UUID
 
-from apps.jobs.domain.instants import manual_tick_key, time_tick_key
+from apps.jobs.domain.instants import time_tick_key
 from apps.jobs.domain.schedule import fires_between, last_fires_between, next_fire
 from apps.jobs.domain.values import Fires, MissedPolicy, Schedule, Skipped, Tick
 
@@ -38,13 +37,16 @@ class Patience:
     burst: int = 100
 
 
-def due(job: Due, now: datetime, patience: Patience = Patience()) -> Fires:
-    """The ticks to fire at `now` and where the job stands after them."""
-    taken = job.next_fire_at
-    if job.schedule is None or taken is None or taken > now:
+def due(job: Due, now: datetime, patience: Patience = Patience(), until: datetime | None = None) -> Fires:
+    """The ticks up to `until` (now, where it is left out) and where the job stands after them.
+
+    What is later than `now` is a tick to come; what was missed before it follows the policy.
+    """
+    taken, until = job.next_fire_at, until or now
+    if job.schedule is None or taken is None or taken > until:
         return Fires(ticks=(), taken=taken, next_fire_at=taken, completed=False)
 
-    end = now + _ONE_MICROSECOND
+    end = until + _ONE_MICROSECOND
     if job.expires_at is not None:
         end = min(end, job.expires_at)
     on_time_from = max(taken, now - timedelta(seconds=patience.grace_seconds))
@@ -54,7 +56,7 @@ def due(job: Due, now: datetime, patience: Patience = Patience()) -> Fires:
     room = patience.burst if job.fires_left is None else min(patience.burst, job.fires_left)
     ticks, rest = fires[:room], fires[room:]
     completed = job.fires_left is not None and len(ticks) >= job.fires_left
-    following = rest[0] if rest else next_fire(job.schedule, now)
+    following = rest[0] if rest else next_fire(job.schedule, until)
     if following is None:
         completed = True
     if completed or (job.expires_at is not None and following is not None and following >= job.expires_at):
@@ -66,30 +68,21 @@ def due(job: Due, now: datetime, patience: Patience = Patience()) -> Fires:
         next_fire_at=following,
         completed=completed,
         skipped=_skipped(taken, min(on_time_from, end), kept),
-        counted=len(ticks),
     )
 
 
-def due_by_hand(job: Due, now: datetime, request_id: UUID) -> Fires:
-    """One firing asked for by name. It uses up one of a manual job's fires, and none of a schedule's."""
-    is_counted = job.schedule is None
-    completed = is_counted and job.fires_left is not None and job.fires_left <= 1
-    return Fires(
-        ticks=(Tick(key=manual_tick_key(request_id), due_at=now),),
-        taken=job.next_fire_at,
-        next_fire_at=job.next_fire_at,
-        completed=completed,
-        counted=1 if is_counted else 0,
-    )
+def is_over(job: Due, now: datetime) -> bool:
+    """Whether a job that no firing waits for has none to come: its number is used up, or its schedule."""
+    if job.fires_left == 0:
+        return True
+    return job.schedule is not None and job.next_fire_at is None and next_fire(job.schedule, now) is None
 
 
-def refused(job: Due, fires: Fires, now: datetime) -> Fires:
-    """Where a job stands whose ticks cannot be paid: they are lost, but use up none of its fires."""
-    following, completed = fires.next_fire_at, False
-    if following is None and job.schedule is not None:
-        following = next_fire(job.schedule, now)
-        completed = following is None
-    return replace(fires, next_fire_at=before_expiry(job, following), completed=completed, counted=0)
+def next_after_refusal(job: Due, now: datetime) -> datetime | None:
+    """The next fire of a job whose ticks could not be paid: they are lost, but use up none of its fires."""
+    if job.next_fire_at is not None or job.schedule is None:
+        return job.next_fire_at
+    return before_expiry(job, next_fire(job.schedule, now))
 
 
 def first_fire(job: Due, now: datetime) -> datetime | None:

@@ -39,3 +39,8 @@ def time_tick_key(due_at: datetime) -> str:
 def manual_tick_key(request_id: UUID) -> str:
     """The key of a manual tick: `manual:<32 hex digits>`."""
     return f"manual:{request_id.hex}"
+
+
+def link_tick_key(run_id: UUID) -> str:
+    """The key of a tick that another job's run makes: `link:<32 hex digits>`."""
+    return f"link:{run_id.hex}"

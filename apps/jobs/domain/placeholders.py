@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from apps.jobs.domain.abi import entry_of_function
 from apps.jobs.errors import PlaceholderUnknown
 from apps.kernel.abi import compute_selector
+from apps.kernel.abi_text import entry_of_function
 
 _PLACEHOLDER: Final = re.compile(r"\$\{([a-z0-9_]+)(?::([^}]*))?\}")
 

@@ -35,3 +35,16 @@ JOB_TABLE: Final = TransitionTable(
 
 #: statuses in which a job may still fire, be edited, paused or resumed
 LIVE: Final = frozenset({_S.ACTIVE, _S.PAUSED})
+
+
+class FiringStatus(StrEnum):
+    """Where one firing stands. It goes forward only; a tick to come may be taken back."""
+
+    #: a tick to come
+    PENDING = "pending"
+    #: it has fired; its run is opened next
+    FIRED = "fired"
+    #: its run is open
+    OPENED = "opened"
+    #: it opened no run; its reason says why
+    REFUSED = "refused"

@@ -1,9 +1,10 @@
 """Reading a job's trigger: its schedule, its policy for missed fires, its number of fires, its end."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 from apps.jobs.domain.instants import parse_instant
 from apps.jobs.domain.schedule import next_fire, parse_cron, require_zone
@@ -23,22 +24,34 @@ from apps.jobs.errors import (
     InstantsInvalid,
     IntervalInvalid,
     IntervalLongerThanLife,
+    LinkUnknown,
     MaxFiresInvalid,
     MissedPolicyInvalid,
     NeverFires,
     ScheduleMissing,
     ScheduleNotAllowed,
     ScheduleUnknown,
+    TriggerFieldMissing,
+    TriggerFieldNotAllowed,
     TriggerUnknown,
     ZoneUnknown,
 )
+from apps.kernel.errors import Invalid
+from apps.kernel.ids import from_wire
 from apps.kernel.reading import FieldInvalid, Reading, numbered, placed
+from apps.triggers.data import Condition, EventTrigger, condition_from_json, event_from_json
 
 INTERVAL_MAX_SECONDS: Final = 315_360_000
 INSTANTS_MAX: Final = 1_000
 MISSED_LIMIT_MAX: Final = 1_000
 MAX_FIRES_MAX: Final = 1_000_000_000
 
+#: the field of the job that each kind of trigger reads
+_FIELD_OF: Final = {
+    TriggerKind.TIME: "schedule",
+    TriggerKind.EVENT: "event",
+    TriggerKind.CONDITION: "condition",
+}
 _KNOWN: Final = {
     "interval": {"kind", "seconds", "start_at"},
     "cron": {"kind", "expression", "zone"},
@@ -61,16 +74,53 @@ def schedule_from_json(value: Any, pointer: str = "/schedule") -> Schedule:
     return SpecificSchedule(instants=_read_instants(reading))
 
 
-def read_trigger(reading: Reading) -> tuple[TriggerKind, Schedule | None]:
-    """The kind of trigger and, for a time trigger, its schedule."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """What opens runs: the kind, and what that kind needs."""
+
+    kind: TriggerKind
+    schedule: Schedule | None = None
+    event: EventTrigger | None = None
+    condition: Condition | None = None
+
+
+def read_trigger(
+    reading: Reading, *, event_chain_ids: Collection[int] | None = None, confirmations_max: int = 256
+) -> Trigger:
+    """The kind of trigger and what it waits for. What belongs to another kind is refused."""
     kind = reading.choice("trigger_kind", TriggerKind, TriggerUnknown)
-    if kind is TriggerKind.MANUAL:
-        if reading.has("schedule"):
-            raise ScheduleNotAllowed(pointer=reading.at("schedule"))
-        return kind, None
-    if not reading.has("schedule"):
-        raise ScheduleMissing(pointer=reading.at("schedule"))
-    return kind, schedule_from_json(reading.value["schedule"], reading.at("schedule"))
+    own = _FIELD_OF.get(kind)
+    for field in _FIELD_OF.values():
+        if field != own and reading.has(field):
+            refused = ScheduleNotAllowed if field == "schedule" else TriggerFieldNotAllowed
+            raise refused(pointer=reading.at(field), trigger_kind=str(kind))
+    if own is not None and not reading.has(own):
+        missing = ScheduleMissing if own == "schedule" else TriggerFieldMissing
+        raise missing(pointer=reading.at(own), trigger_kind=str(kind))
+
+    value, pointer = (reading.value.get(own), reading.at(own)) if own else (None, "")
+    match kind:
+        case TriggerKind.TIME:
+            return Trigger(kind=kind, schedule=schedule_from_json(value, pointer))
+        case TriggerKind.EVENT:
+            event = event_from_json(
+                value, pointer, chain_ids=event_chain_ids, confirmations_max=confirmations_max
+            )
+            return Trigger(kind=kind, event=event)
+        case TriggerKind.CONDITION:
+            return Trigger(kind=kind, condition=condition_from_json(value, pointer))
+    return Trigger(kind=kind)
+
+
+def read_link(reading: Reading) -> UUID | None:
+    """The job that a confirmed run fires."""
+    given = reading.get("link_job")
+    if given is None:
+        return None
+    try:
+        return from_wire("job", given)
+    except Invalid:
+        raise LinkUnknown(pointer=reading.at("link_job"), job=str(given)[:80]) from None
 
 
 def read_missed(reading: Reading) -> tuple[MissedPolicy, int]:

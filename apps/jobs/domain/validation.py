@@ -7,19 +7,16 @@ has one step, `main`, whose fields stand at the top level. What needs the presen
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from apps.content.domain.cid import cid_of, parse_cid
 from apps.content.errors import CidInvalid
-from apps.jobs.domain.abi import canonical_entry, check_arguments, entry_of_function, parameter_count
+from apps.jobs.domain.actions import read_action, read_arguments
 from apps.jobs.domain.graph import check_graph
-from apps.jobs.domain.scripts import require_program
-from apps.jobs.domain.timing import read_fires, read_instant, read_missed, read_trigger
+from apps.jobs.domain.scripts import ScriptLimits, require_program
+from apps.jobs.domain.timing import read_fires, read_instant, read_link, read_missed, read_trigger
 from apps.jobs.domain.values import (
-    Action,
-    Arguments,
-    ArgumentsKind,
     Drill,
     EdgeKind,
     JobDefinition,
@@ -30,31 +27,22 @@ from apps.jobs.domain.values import (
     StepDefinition,
 )
 from apps.jobs.errors import (
-    AbiFunctionMismatch,
-    ActionMissing,
-    ArgumentInvalid,
-    ArgumentsUnknown,
     ArgumentTooLarge,
-    ChainUnknown,
     CpuInvalid,
     DeadlineInvalid,
     DrillInvalid,
     DuplicateEdge,
     EdgeUnknown,
-    GasLimitInvalid,
     InputNameInvalid,
     MemoryInvalid,
     ScriptInvalid,
     ScriptLanguageUnknown,
-    ScriptMissing,
     ScriptTooLarge,
     StepEmpty,
     StepKeyInvalid,
     TooManyReads,
     TooManySteps,
-    ValueInvalid,
 )
-from apps.kernel.abi import AbiInvalid, compute_signature, require_address
 from apps.kernel.hashing import canonical_json
 from apps.kernel.reading import FieldInvalid, FieldMissing, Reading, is_clean, numbered, placed, require_plain
 from apps.kernel.speculation import choice_from_json
@@ -67,6 +55,10 @@ JOB_FIELDS: Final = frozenset(
         "name",
         "trigger_kind",
         "schedule",
+        "event",
+        "condition",
+        "link_job",
+        "pause_after_failures",
         "missed_policy",
         "missed_limit",
         "recurring",
@@ -82,30 +74,31 @@ MAX_INPUTS: Final = 32
 DEADLINE_MAX_SECONDS: Final = 60
 MEMORY_MIN_MB: Final = 64
 MEMORY_MAX_MB: Final = 512
-GAS_LIMIT_MIN: Final = 21_000
-GAS_LIMIT_MAX: Final = 5_000_000
 #: an attempt is left after them
 DRILLED_MAX: Final = 2
 
 _STEP_KEY: Final = re.compile(r"^[a-z][a-z0-9_-]{0,63}$", re.ASCII)
 _INPUT_NAME: Final = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$", re.ASCII)
-_DIGITS: Final = re.compile(r"^[0-9]{1,78}$", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
     """What a deployment allows. `chain_ids` None means that any chain is taken.
-
-    `read_max` is how many inputs and data parents of one step a proof can bind, None without proofs.
+    `event_chain_ids` are the chains that can be watched, None any. `read_max` is how many inputs and data
+    parents of one step a proof can bind, None without proofs.
     """
 
     chain_ids: Collection[int] | None = None
     script_max_bytes: int = 262_144
+    script_limits: ScriptLimits = field(default_factory=ScriptLimits)
     params_max_bytes: int = 65_536
     deadline_seconds: int = 30
     memory_mb: int = 256
     gas_limit: int = 200_000
     read_max: int | None = None
+    event_chain_ids: Collection[int] | None = None
+    confirmations_max: int = 256
+    pause_after_failures: int = 5
 
 
 def definition_from_json(value: Any, bounds: Bounds = Bounds()) -> JobDefinition:
@@ -114,28 +107,36 @@ def definition_from_json(value: Any, bounds: Bounds = Bounds()) -> JobDefinition
     name = reading.text("name").strip()
     if not name:
         raise FieldInvalid(pointer="/name", reason="a name has at least one character")
-    trigger_kind, schedule = read_trigger(reading)
+    trigger = read_trigger(
+        reading, event_chain_ids=bounds.event_chain_ids, confirmations_max=bounds.confirmations_max
+    )
     missed_policy, missed_limit = read_missed(reading)
     recurring, max_fires = read_fires(reading)
-    sources: dict[str, bytes] = {}
+    sources: dict[Script, bytes] = {}
     steps = _read_steps(reading, bounds, sources)
 
     return JobDefinition(
         name=name,
-        trigger_kind=trigger_kind,
-        schedule=schedule,
+        trigger_kind=trigger.kind,
+        schedule=trigger.schedule,
+        event=trigger.event,
+        condition=trigger.condition,
         steps=steps,
         missed_policy=missed_policy,
         missed_limit=missed_limit,
         recurring=recurring,
         max_fires=max_fires,
         expires_at=read_instant(reading, "expires_at"),
+        link_job=read_link(reading),
+        pause_after_failures=reading.number(
+            "pause_after_failures", bounds.pause_after_failures, FieldInvalid, low=1, high=1_000
+        ),
         speculation=choice_from_json(reading.get("speculation"), "/speculation"),
-        sources=sources,
+        sources={script.cid: data for script, data in sources.items()},
     )
 
 
-def _read_steps(reading: Reading, bounds: Bounds, sources: dict[str, bytes]) -> tuple[StepDefinition, ...]:
+def _read_steps(reading: Reading, bounds: Bounds, sources: dict[Script, bytes]) -> tuple[StepDefinition, ...]:
     if not reading.has("steps"):
         alone = {name: reading.value[name] for name in STEP_FIELDS & set(reading.value)}
         steps: tuple[StepDefinition, ...] = (_read_step({"key": "main", **alone}, "", bounds, sources),)
@@ -154,7 +155,7 @@ def _read_steps(reading: Reading, bounds: Bounds, sources: dict[str, bytes]) -> 
     return steps
 
 
-def _read_step(value: Any, pointer: str, bounds: Bounds, sources: dict[str, bytes]) -> StepDefinition:
+def _read_step(value: Any, pointer: str, bounds: Bounds, sources: dict[Script, bytes]) -> StepDefinition:
     reading = Reading(value, pointer, STEP_FIELDS | {"key"})
     key = reading.require("key")
     if not isinstance(key, str) or not _STEP_KEY.match(key):
@@ -164,7 +165,7 @@ def _read_step(value: Any, pointer: str, bounds: Bounds, sources: dict[str, byte
     inputs = _read_inputs(reading)
     _require_provable(reading, parents, inputs, bounds)
     params = _read_params(reading, bounds)
-    action = _read_action(reading, bounds)
+    action = read_action(reading, script, chain_ids=bounds.chain_ids, gas_limit=bounds.gas_limit)
     if script is None and action is None:
         raise StepEmpty(pointer=pointer, step=key)
 
@@ -174,7 +175,7 @@ def _read_step(value: Any, pointer: str, bounds: Bounds, sources: dict[str, byte
         script=script,
         inputs=inputs,
         params=params,
-        arguments=_read_arguments(reading, script, action),
+        arguments=read_arguments(reading, script, action),
         action=action,
         limits=_read_limits(reading, bounds),
         drill=_read_drill(reading),
@@ -195,15 +196,15 @@ def _read_parents(reading: Reading) -> tuple[Parent, ...]:
     return tuple(parents.values())
 
 
-def _read_script(reading: Reading, bounds: Bounds, sources: dict[str, bytes]) -> Script | None:
-    source = reading.get("script_source")
+def _read_script(reading: Reading, bounds: Bounds, sources: dict[Script, bytes]) -> Script | None:
+    source, language = reading.get("script_source"), Language.PYTHON
     if reading.has("script"):
-        script = Reading(reading.value["script"], reading.at("script"), {"cid", "language"})
-        language = script.choice("language", Language, ScriptLanguageUnknown, Language.PYTHON)
+        given = Reading(reading.value["script"], reading.at("script"), {"cid", "language"})
+        language = given.choice("language", Language, ScriptLanguageUnknown, Language.PYTHON)
         if source is None:
-            return Script(cid=_require_cid(script.require("cid"), script.at("cid")), language=str(language))
-        if script.has("cid"):
-            raise ScriptInvalid(pointer=script.at("cid"), reason="given both inline and by content id")
+            return Script(cid=_require_cid(given.require("cid"), given.at("cid")), language=str(language))
+        if given.has("cid"):
+            raise ScriptInvalid(pointer=given.at("cid"), reason="given both inline and by content id")
     if source is None:
         return None
 
@@ -213,11 +214,11 @@ def _read_script(reading: Reading, bounds: Bounds, sources: dict[str, bytes]) ->
     data = source.encode()
     if len(data) > bounds.script_max_bytes:
         raise ScriptTooLarge(pointer=where, size_bytes=len(data), limit_bytes=bounds.script_max_bytes)
-    cid = cid_of(data)
-    if cid not in sources:
-        require_program(source, where)
-        sources[cid] = data
-    return Script(cid=cid)
+    script = Script(cid=cid_of(data), language=str(language))
+    if script not in sources:
+        require_program(source, where, language, bounds.script_limits)
+        sources[script] = data
+    return script
 
 
 def _read_inputs(reading: Reading) -> dict[str, str]:
@@ -256,65 +257,6 @@ def _read_params(reading: Reading, bounds: Bounds) -> Any:
     if size > bounds.params_max_bytes:
         raise ArgumentTooLarge(pointer=where, size_bytes=size, limit_bytes=bounds.params_max_bytes)
     return params
-
-
-def _read_action(reading: Reading, bounds: Bounds) -> Action | None:
-    if not reading.has("action"):
-        return None
-    action = Reading(
-        reading.value["action"],
-        reading.at("action"),
-        {"chain_id", "target", "function", "abi", "gas_limit", "value_wei"},
-    )
-    chain_id = action.require("chain_id")
-    if isinstance(chain_id, bool) or not isinstance(chain_id, int) or chain_id < 1:
-        raise ChainUnknown(pointer=action.at("chain_id"), chain_id=str(chain_id)[:80])
-    if bounds.chain_ids is not None and chain_id not in bounds.chain_ids:
-        raise ChainUnknown(pointer=action.at("chain_id"), chain_id=chain_id, known=sorted(bounds.chain_ids))
-    value_wei = action.get("value_wei", "0")
-    if not isinstance(value_wei, str) or not _DIGITS.match(value_wei) or int(value_wei) != 0:
-        raise ValueInvalid(
-            pointer=action.at("value_wei"), reason='"0" is expected: settlement forwards no coin'
-        )
-    function, entry = _read_function(action)
-
-    return Action(
-        chain_id=chain_id,
-        target=require_address(action.require("target"), action.at("target")),
-        function=function,
-        abi=entry,
-        gas_limit=action.number(
-            "gas_limit", bounds.gas_limit, GasLimitInvalid, low=GAS_LIMIT_MIN, high=GAS_LIMIT_MAX
-        ),
-    )
-
-
-def _read_function(action: Reading) -> tuple[str, dict[str, Any]]:
-    function = action.text("function", max_characters=256)
-    try:
-        entry = canonical_entry(action.get("abi", entry_of_function(function)), function)
-    except (AbiInvalid, AbiFunctionMismatch) as exc:
-        raise placed(exc, action.pointer) from None
-    return compute_signature(entry), entry
-
-
-def _read_arguments(reading: Reading, script: Script | None, action: Action | None) -> Arguments:
-    given = Reading(reading.get("arguments", {}), reading.at("arguments"), {"kind", "values"})
-    kind = given.choice("kind", ArgumentsKind, ArgumentsUnknown, ArgumentsKind.NONE)
-    values = tuple(given.items("values"))
-    if values and kind is not ArgumentsKind.STATIC:
-        raise ArgumentInvalid(pointer=given.at("values"), reason="only static arguments have values")
-    if kind is not ArgumentsKind.NONE and action is None:
-        raise ActionMissing(pointer=given.at("kind"), arguments=str(kind))
-    if kind is ArgumentsKind.DYNAMIC and script is None:
-        raise ScriptMissing(pointer=given.at("kind"))
-    if kind is ArgumentsKind.NONE and action is not None and script is None and parameter_count(action.abi):
-        raise ArgumentInvalid(pointer=reading.at("arguments"), reason="the function takes arguments")
-
-    if kind is ArgumentsKind.STATIC and action is not None:
-        require_plain(values, given.at("values"))
-        check_arguments(action.abi, values, given.at("values"))
-    return Arguments(kind=kind, values=values)
 
 
 def _read_limits(reading: Reading, bounds: Bounds) -> Limits:

@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
+from uuid import UUID
 
 from apps.jobs.domain.instants import format_instant
 from apps.kernel.hashing import canonical_json, sha256
+from apps.kernel.ids import to_wire
 from apps.kernel.speculation import Choice
+from apps.triggers.data import Condition, EventTrigger, condition_to_json
 
 #: the version of the stored form of a definition
 FORMAT: Final = 1
@@ -23,7 +26,26 @@ class TriggerKind(StrEnum):
 
     #: a schedule
     TIME = "time"
+    #: a log of a contract
+    EVENT = "event"
+    #: values of sources against limits
+    CONDITION = "condition"
     #: a person or a program, by name
+    MANUAL = "manual"
+
+
+class FiringKind(StrEnum):
+    """What made one firing."""
+
+    #: the schedule's tick
+    TIME = "time"
+    #: a log
+    EVENT = "event"
+    #: a condition that was met
+    CONDITION = "condition"
+    #: another job's run that was confirmed
+    LINK = "link"
+    #: somebody, by name
     MANUAL = "manual"
 
 
@@ -43,6 +65,10 @@ class Language(StrEnum):
 
     #: CPython, as the keepers' sandboxes run it
     PYTHON = "python"
+    #: ECMAScript modules, as Deno runs them
+    JAVASCRIPT = "javascript"
+    #: the same with types, which are stripped and not checked
+    TYPESCRIPT = "typescript"
 
 
 class EdgeKind(StrEnum):
@@ -166,6 +192,28 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CustomAction:
+    """A call that the step's script decides on as a whole: which of `targets`, and with what call data.
+
+    The script says so in its output, and what it wants kept until the job's next run. `targets` are lower
+    case and distinct.
+    """
+
+    chain_id: int
+    targets: tuple[str, ...]
+    gas_limit: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The stored form."""
+        return {
+            "chain_id": self.chain_id,
+            "custom": True,
+            "targets": list(self.targets),
+            "gas_limit": self.gas_limit,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one execution of a step may use."""
 
@@ -207,7 +255,7 @@ class StepDefinition:
     inputs: Mapping[str, str] = field(default_factory=dict)
     params: Any = None
     arguments: Arguments = Arguments()
-    action: Action | None = None
+    action: Action | CustomAction | None = None
     limits: Limits = Limits()
     drill: Drill | None = None
 
@@ -238,13 +286,22 @@ class JobDefinition:
     trigger_kind: TriggerKind
     schedule: Schedule | None
     steps: tuple[StepDefinition, ...]
+    event: EventTrigger | None = None
+    condition: Condition | None = None
     missed_policy: MissedPolicy = MissedPolicy.ONE
     missed_limit: int = 1
     recurring: bool = True
     max_fires: int | None = None
     expires_at: datetime | None = None
+    link_job: UUID | None = None
+    pause_after_failures: int = 5
     speculation: Choice = field(default_factory=Choice)
     sources: Mapping[str, bytes] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def trigger(self) -> Schedule | EventTrigger | Condition | None:
+        """What opens runs by itself; None where only a name does."""
+        return self.schedule or self.event or self.condition
 
     def to_json(self) -> dict[str, Any]:
         """The stored form of the whole, without inline sources."""
@@ -252,11 +309,15 @@ class JobDefinition:
             "name": self.name,
             "trigger_kind": str(self.trigger_kind),
             "schedule": self.schedule.to_json() if self.schedule else None,
+            "event": self.event.to_json() if self.event else None,
+            "condition": condition_to_json(self.condition) if self.condition else None,
             "missed_policy": str(self.missed_policy),
             "missed_limit": self.missed_limit,
             "recurring": self.recurring,
             "max_fires": self.max_fires,
             "expires_at": format_instant(self.expires_at) if self.expires_at else None,
+            "link_job": to_wire("job", self.link_job) if self.link_job else None,
+            "pause_after_failures": self.pause_after_failures,
             "speculation": self.speculation.to_json(),
             "steps": [step.to_json() for step in self.steps],
         }
@@ -293,7 +354,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fires:
-    """What a job does now: the ticks to fire, the next fire after them, and whether that was all.
+    """The ticks of a schedule up to a horizon, the next fire after them, and whether that was all.
 
     `taken` is the next fire the decision was made on; advancing the row is a compare-and-set on it.
     """
@@ -303,12 +364,11 @@ class Fires:
     next_fire_at: datetime | None
     completed: bool
     skipped: Skipped | None = None
-    counted: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why a job's ticks opened no run: a stable code, what they cost and what there was (units)."""
+    """Why a job's firings opened no run: a stable code, what they cost and what there was (units)."""
 
     reason: str
     needed_units: int

@@ -48,6 +48,20 @@ AHEAD: Final[dict[str, Any]] = {
     ],
 }
 
+COUNTER: Final[dict[str, Any]] = {
+    "name": "Every tenth run calls",
+    "trigger_kind": "time",
+    "schedule": {"kind": "interval", "seconds": 60},
+    "script_source": (
+        "import json, sys\n"
+        "kept = json.load(sys.stdin)['storage']\n"
+        "runs = kept.get('runs', 0) + 1\n"
+        f"call = {{'target': '{_TARGET}', 'calldata': '0x12065fe0'}} if runs % 10 == 0 else {{}}\n"
+        "print(json.dumps({'should_execute': bool(call), 'storage_updates': {'runs': runs}, **call}))"
+    ),
+    "action": {"chain_id": 31337, "custom": True, "targets": [_TARGET]},
+}
+
 DRILL: Final[dict[str, Any]] = {
     "name": "Fire drill",
     "trigger_kind": "manual",
@@ -61,6 +75,9 @@ CREATE: Final = [
     OpenApiExample("A script decides what is reported", value=PRICE_REPORT, request_only=True),
     OpenApiExample("Two dependent steps", value=PIPELINE, request_only=True),
     OpenApiExample("A diamond that runs as far ahead as it goes", value=AHEAD, request_only=True),
+    OpenApiExample(
+        "A script that keeps a count and says itself what is called", value=COUNTER, request_only=True
+    ),
     OpenApiExample(
         "A drill: the first proof is rejected on purpose, which costs the keeper a share of its bond",
         value=DRILL,

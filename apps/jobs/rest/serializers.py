@@ -4,17 +4,21 @@ What comes in is described here for the API page and read by `definition_from_js
 decides; what goes out is written by these.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema_field
 from rest_framework import serializers
 
 from apps.gateway.rest.speculation import SpeculationField
+from apps.jobs.domain.actions import TARGETS_MAX
 from apps.jobs.domain.states import JobStatus
 from apps.jobs.domain.validation import DEADLINE_MAX_SECONDS, DRILLED_MAX, MEMORY_MAX_MB, MEMORY_MIN_MB
 from apps.jobs.domain.values import ArgumentsKind, EdgeKind, Language, MissedPolicy, TriggerKind
 from apps.jobs.models import Job
+from apps.jobs.rest.trigger_serializers import ConditionField, EventField
 from apps.kernel.ids import to_wire
+
+_ADDRESS: Final = r"^0x[0-9a-fA-F]{40}$"
 
 
 class IntervalScheduleBody(serializers.Serializer[Any]):
@@ -80,13 +84,26 @@ class ArgumentsBody(serializers.Serializer[Any]):
 
 
 class ActionBody(serializers.Serializer[Any]):
-    """The call the settlement hub makes."""
+    """The call the settlement hub makes: of `function`, or with `custom` what the script decides."""
 
     chain_id = serializers.IntegerField(min_value=1)
     target = serializers.RegexField(
-        r"^0x[0-9a-fA-F]{40}$", help_text="EIP-55 checksum where the case is mixed"
+        _ADDRESS, required=False, help_text="EIP-55 checksum where the case is mixed"
     )
-    function = serializers.CharField(max_length=256, help_text="such as `report(bytes32,uint256)`")
+    function = serializers.CharField(
+        required=False, max_length=256, help_text="such as `report(bytes32,uint256)`"
+    )
+    custom = serializers.BooleanField(
+        required=False,
+        help_text="the script prints `should_execute`, `target`, `calldata` and `storage_updates` itself",
+    )
+    targets = serializers.ListField(
+        child=serializers.RegexField(_ADDRESS),
+        required=False,
+        min_length=1,
+        max_length=TARGETS_MAX,
+        help_text="custom only: the contracts that may be called",
+    )
     abi = serializers.DictField(required=False, help_text="the function's ABI entry; derived where absent")
     gas_limit = serializers.IntegerField(required=False)
     value_wei = serializers.CharField(required=False, help_text='"0": settlement forwards no coin')
@@ -146,6 +163,14 @@ class JobFields(StepFields):
     """What may be said about a job; the step's fields stand here where it has one step only."""
 
     schedule = ScheduleField(required=False, allow_null=True, help_text="for a time trigger")
+    event = EventField(required=False, allow_null=True, help_text="for an event trigger")
+    condition = ConditionField(required=False, allow_null=True, help_text="for a condition trigger")
+    link_job = serializers.CharField(
+        required=False, allow_null=True, help_text="`job_…` of the project: fires when a run is confirmed"
+    )
+    pause_after_failures = serializers.IntegerField(
+        required=False, min_value=1, max_value=1_000, help_text="so many failed runs in a row pause the job"
+    )
     missed_policy = serializers.ChoiceField([str(policy) for policy in MissedPolicy], required=False)
     missed_limit = serializers.IntegerField(
         required=False, min_value=1, max_value=1_000, help_text="for `all`"
@@ -197,6 +222,9 @@ class JobRow(serializers.ModelSerializer[Job]):
     project = serializers.SerializerMethodField()
     status = serializers.ChoiceField([str(status) for status in JobStatus], read_only=True)
     schedule = ScheduleField(allow_null=True)
+    event = EventField(allow_null=True)
+    condition = ConditionField(allow_null=True)
+    link_job = serializers.SerializerMethodField()
     speculation = SpeculationField(read_only=True)
     last_refusal = RefusalField(
         read_only=True, help_text="of ticks the project could not pay; null once the job fires again"
@@ -212,6 +240,12 @@ class JobRow(serializers.ModelSerializer[Job]):
             "status",
             "trigger_kind",
             "schedule",
+            "event",
+            "condition",
+            "armed_at",
+            "link_job",
+            "pause_after_failures",
+            "failures_in_row",
             "missed_policy",
             "missed_limit",
             "recurring",
@@ -235,6 +269,10 @@ class JobRow(serializers.ModelSerializer[Job]):
     def get_project(self, job: Job) -> str:
         """`proj_…`."""
         return to_wire("proj", job.project_id)
+
+    def get_link_job(self, job: Job) -> str | None:
+        """`job_…` of the job that a confirmed run fires."""
+        return None if job.link_job_id is None else to_wire("job", job.link_job_id)
 
     def get_estimated_cost_units(self, job: Job) -> str | None:
         """The fee of one run in units, as text; null where no gas price was at hand."""

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from apps.accounts.data import Scope
 from apps.eventlog.selectors import get_database_now
-from apps.jobs.data import JobStatus
+from apps.jobs.data import JobStatus, TriggerKind
 from apps.jobs.models import Job
 from apps.jobs.selectors import get_job, get_jobs, preview
 from apps.jobs.services import job_pause, job_resume
@@ -20,9 +20,11 @@ from apps.kernel.ids import to_wire
 from apps.ledger.domain.postings import project_prepaid
 from apps.ledger.selectors import get_balances, get_project_balances
 from apps.progress.domain.frames import to_rfc3339
-from apps.progress.domain.words import describe_schedule, describe_speculation
+from apps.progress.domain.trigger_words import describe_trigger
+from apps.progress.domain.words import describe_speculation
 from apps.progress.pages.page import Page, noticed, read_wire, see
 from apps.progress.selectors import get_run_summaries, get_runs
+from apps.progress.why import get_why
 from apps.tasks.services import run_now
 
 _PREVIEW: Final = 5
@@ -55,6 +57,7 @@ class JobsPage(Page):
             ],
             jobs=[_shown(job, self.viewer) for job in page],
             is_first=not before,
+            may_write=any(self.viewer.may(Scope.JOBS_WRITE, each.id) for each in self.viewer.projects),
             next_before=to_wire("job", page[-1].id) if len(rows) > _PAGE_ROWS else None,
         )
 
@@ -73,6 +76,7 @@ class JobPage(Page):
             "job.html",
             job=_shown(job, self.viewer),
             row=job,
+            may_write=self.viewer.may(Scope.JOBS_WRITE, job.project_id),
             balance_units=get_project_balances(job.project_id)[0],
             project=next((each for each in self.viewer.projects if each.id == job.project_id), None),
             zone=zone,
@@ -82,6 +86,7 @@ class JobPage(Page):
             fires=_fires(preview(job, _PREVIEW, get_database_now()), zone),
             runs=get_run_summaries(list(runs)),
             steps=job.definition["steps"],
+            why=get_why(job),
             definition=json.dumps(_definition(job), indent=2, ensure_ascii=False),
             curl_create=_curl_create(request, job),
             curl_run=_curl_run(request, job),
@@ -118,16 +123,24 @@ def _shown(job: Job, viewer: Any) -> dict[str, Any]:
         "id": job.wire_id,
         "name": job.name,
         "status": job.status,
-        "schedule": describe_schedule(job.schedule),
+        "schedule": describe_trigger(
+            {
+                "trigger_kind": job.trigger_kind,
+                "schedule": job.schedule,
+                "event": job.event,
+                "condition": job.condition,
+            }
+        ),
         "next_fire_at": to_rfc3339(job.next_fire_at) if job.next_fire_at else None,
         "last_fired_at": to_rfc3339(job.last_fired_at) if job.last_fired_at else None,
         "last_refusal": job.last_refusal,
         "fire_count": job.fire_count,
         "steps": len(job.definition["steps"]),
         "estimated_cost_units": job.estimated_cost_units,
+        "may_edit": job.status in _RUNNABLE,
         "may_run": job.status in _RUNNABLE and viewer.may(Scope.RUNS_WRITE, job.project_id),
         "may_pause": job.status == JobStatus.ACTIVE
-        and job.schedule is not None
+        and job.trigger_kind != TriggerKind.MANUAL
         and viewer.may(Scope.JOBS_WRITE, job.project_id),
         "may_resume": job.status == JobStatus.PAUSED and viewer.may(Scope.JOBS_WRITE, job.project_id),
     }
@@ -147,6 +160,10 @@ def _definition(job: Job) -> dict[str, Any]:
         "name": job.name,
         "trigger_kind": job.trigger_kind,
         "schedule": job.schedule,
+        "event": job.event,
+        "condition": job.condition,
+        "link_job": to_wire("job", job.link_job_id) if job.link_job_id else None,
+        "pause_after_failures": job.pause_after_failures,
         "missed_policy": job.missed_policy,
         "missed_limit": job.missed_limit,
         "recurring": job.recurring,

@@ -6,6 +6,7 @@ from apps.progress.rest.decision_views import TaskDecision
 from apps.progress.rest.run_views import JobRunNow, RunCancel, RunDetail, RunEvents, RunList
 from apps.progress.rest.stream_views import EventStream, RunStream
 from apps.progress.rest.task_views import TaskCancel, TaskDetail, TaskList, TaskOutput, TaskPackage
+from apps.progress.rest.trigger_views import BodyDryRun, JobDryRun, JobFirings, JobWhy
 
 urlpatterns = [
     path("runs", RunList.as_view(), name="run-list"),
@@ -14,6 +15,10 @@ urlpatterns = [
     path("runs/<str:run_id>/events", RunEvents.as_view(), name="run-events"),
     path("runs/<str:run_id>/stream", RunStream.as_view(), name="run-stream"),
     path("jobs/<str:job_id>/run-now", JobRunNow.as_view(), name="job-run-now"),
+    path("jobs/dry-run", BodyDryRun.as_view(), name="body-dry-run"),
+    path("jobs/<str:job_id>/dry-run", JobDryRun.as_view(), name="job-dry-run"),
+    path("jobs/<str:job_id>/why", JobWhy.as_view(), name="job-why"),
+    path("jobs/<str:job_id>/firings", JobFirings.as_view(), name="job-firings"),
     path("tasks", TaskList.as_view(), name="task-list"),
     path("tasks/<str:task_id>", TaskDetail.as_view(), name="task-detail"),
     path("tasks/<str:task_id>/cancel", TaskCancel.as_view(), name="task-cancel"),

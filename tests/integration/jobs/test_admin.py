@@ -38,7 +38,7 @@ def test_a_job_is_shown_with_its_history_and_cannot_be_edited(operator):
     assert 'name="_save"' not in page
     assert operator.post(url, {"name": "edited"}).status_code == 403
     assert operator.get(reverse("admin:jobs_job_delete", args=[job.pk])).status_code == 403
-    assert operator.get(reverse("admin:jobs_job_add")).status_code == 403
+    assert operator.get(reverse("admin:jobs_job_add")).headers["Location"] == "/jobs/new"
 
 
 def test_selected_jobs_are_paused_and_resumed_through_the_services(operator):

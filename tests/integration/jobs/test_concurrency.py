@@ -5,14 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 
 from apps.jobs.data import Bounds
 from apps.jobs.selectors import get_job
-from apps.jobs.services import job_update, jobs_mark_fired, jobs_take_due
+from apps.jobs.services import job_update
 from apps.kernel.errors import PreconditionFailed
 from tests.factories.accounts import make_project
 from tests.factories.jobs import make_store, make_time_job
+from tests.support.firing import fire_taken
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,10 +42,8 @@ def test_workers_that_sweep_at_once_fire_each_tick_once():
         fired = []
         for turn in range(5):
             now = start + timedelta(seconds=20 * turn)
-            with transaction.atomic():
-                taken = jobs_take_due(now=now, limit=5)
-                jobs_mark_fired(fired=taken, now=now)
-            fired += [(job.id, tick.key) for job, fires in taken for tick in fires.ticks]
+            taken = fire_taken(now, limit=5)
+            fired += [(one.job.id, firing.key) for one in taken for firing in one.firings]
         return fired
 
     fired = Counter(tick for ticks in in_threads(sweep_five_times, range(WORKERS)) for tick in ticks)

@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("deployment", "quie
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 NAMES = {
+    "Price guard",
     "Price report",
     "Heat alarm",
     "Heat alarm on a winter day",

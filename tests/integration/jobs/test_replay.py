@@ -1,7 +1,6 @@
 """The events of a job, alone, give its row."""
 
 from datetime import timedelta
-from uuid import UUID
 
 import pytest
 from django.db import transaction
@@ -13,15 +12,15 @@ from apps.jobs.data import Bounds
 from apps.jobs.selectors import get_job
 from apps.jobs.services import (
     job_delete,
+    job_mark_by_hand,
     job_pause,
     job_resume,
     job_take_by_hand,
     job_update,
-    jobs_mark_fired,
-    jobs_take_due,
 )
 from apps.jobs.writing import PUBLIC_FIELDS
 from tests.factories.jobs import make_store, make_time_job, pipeline_body
+from tests.support.firing import fire_taken
 
 pytestmark = pytest.mark.django_db
 
@@ -53,13 +52,13 @@ def test_the_events_of_a_job_rebuild_its_row_at_every_step_of_its_life():
     assert_replays(job)
 
     now = job.next_fire_at + timedelta(seconds=1)
-    with transaction.atomic():
-        jobs_mark_fired(fired=jobs_take_due(now=now, limit=1), now=now)
+    fire_taken(now)
     assert_replays(job)
 
     with transaction.atomic():
-        taken = job_take_by_hand(job_id=job.id, request_id=UUID(int=5), now=get_database_now())
-        jobs_mark_fired(fired=[taken], now=now)
+        job_mark_by_hand(
+            job_take_by_hand(job_id=job.id, now=get_database_now()), tick_key="manual:5", now=now
+        )
     assert_replays(job)
 
     for step in (job_pause, job_resume, job_delete):

@@ -191,7 +191,7 @@ def test_lists_are_filtered_searched_and_turned_round(api_client, project):
     assert ids(trigger_kind="manual") == [manual.wire_id]
     assert ids(search="price rep") == [timed.wire_id]
     assert ids(ordering="created_at") == [timed.wire_id, manual.wire_id, paused.wire_id]
-    for query in ({"status": "sleeping"}, {"ordering": "name"}, {"trigger_kind": "event"}):
+    for query in ({"status": "sleeping"}, {"ordering": "name"}, {"trigger_kind": "weather"}):
         assert problem(api_client.get(URL, query))[:2] == (422, "field_invalid")
 
 

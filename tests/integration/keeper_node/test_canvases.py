@@ -245,9 +245,9 @@ def test_revoking_the_roots_stamp_discards_its_lineage_and_leaves_another_alone(
     wait_until(lambda: _discarded(other) == 2, 30)
     assert _discarded(busy) == 1
     assert "refused" not in busy.log() + other.log()
-    assert not _results(
-        [item for name, items in around.take_messages() for item in items if "receipts" in name]
-    )
+    # a keeper hands over its parent's receipt too, which may come before the parent's own word
+    late = _results([item for name, items in around.take_messages() for item in items if "receipts" in name])
+    assert late.keys() <= leases
 
 
 def _discarded(node: NodeProcess) -> int:

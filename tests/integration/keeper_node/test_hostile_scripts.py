@@ -34,6 +34,7 @@ def node(tmp_path: Path, sandbox: Sandbox) -> Any:
         """The shared sandbox, which a node's end does not close."""
 
         run = staticmethod(sandbox.run)
+        languages = sandbox.languages
 
         def close(self) -> None:
             """The fixture closes it."""

@@ -25,6 +25,7 @@ from tests.factories.nodes import (
 )
 from tests.integration.keeper_node.surroundings import NodeProcess, Surroundings
 from tests.support.waiting import wait_until
+from workers.keeper.sandbox.deno import find_deno
 
 ADD = b"""
 import json, sys
@@ -222,6 +223,47 @@ def test_two_nodes_perform_and_attest(around: Surroundings) -> None:
     assert ballot.reasons == ("", "", "")
     message = settlement_message(chain_id=DOMAIN.chain_id, hub=DOMAIN.contract, root=ballot.root)
     assert bls.verify(attester.identity.bls_public_key, message, ballot.signature)
+
+
+TYPED = b"""
+enum Symbol { Rain = "rain" }
+type Told = { params: { rows: number[] }; parents: Record<string, { offset: number }> };
+const told: Told = await new Response(Deno.stdin.readable).json();
+const rows: number[] = Deno.readTextFileSync("inputs/rows.csv").trim().split("\\n").map(Number);
+const sum = [...rows, ...told.params.rows].reduce((a, b) => a + b, told.parents.load.offset);
+console.log(JSON.stringify({ sum, symbol: Symbol.Rain, random: Math.floor(Math.random() * 1e6) }));
+"""
+
+
+@pytest.mark.skipif(find_deno() is None, reason="this machine has no deno")
+def test_two_nodes_agree_on_a_script_in_typescript(around: Surroundings) -> None:
+    performer, attester = around.start_node(), around.start_node()
+    spec = {
+        "script": {"cid": around.store.put(TYPED), "language": "typescript"},
+        "inputs": {"rows.csv": around.store.put(b"1\n2\n3\n")},
+        "parents": {"load": around.store.put(b'{"offset":4}')},
+        "params": {"rows": [5, 6]},
+    }
+    assignment = make_assignment(performer.address, spec)
+    around.send(performer, "keeper.execute", assignment=signed(assignment))
+    (receipt,) = around.take("receipts")
+    result = receipt["result"]
+    assert result["status"] == "ok", result
+    output = json.loads(around.store.get(result["output_cid"]))
+    assert (output["sum"], output["symbol"]) == (21, "rain")
+
+    call = make_call(attester.address, [{"assignment": unsigned(assignment), "receipt": receipt}])
+    around.send(attester, "keeper.attest", call=call.to_json(domain=DOMAIN, key=DISPATCHER))
+    (body,) = around.take("ballots")
+    assert ballot_from_json(body).reasons == ("",)
+    wait_until(lambda: any(path == "/keeper/register" for path, _ in around.plane.posts))
+    told = {
+        name
+        for path, post in around.plane.posts
+        if path == "/keeper/register"
+        for name in post["capabilities"]
+    }
+    assert told == {f"chain:{DOMAIN.chain_id}", "javascript", "python", "typescript"}
 
 
 def test_a_running_script_is_aborted_by_command_though_every_thread_is_busy(around: Surroundings) -> None:

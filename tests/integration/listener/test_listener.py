@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from apps.chains.anvil import AnvilProcess
+from apps.chains.networks import socket_url
 from project.embedded.ports import find_free_ports
 from tests.support.waiting import wait_until
-from workers.listener import compute_pause, listen, socket_url
+from workers.listener.hearing import Ear, compute_pause
 
 
 class Ears:
@@ -18,7 +19,9 @@ class Ears:
     def __init__(self, url: str) -> None:
         self.blocks = 0
         self.stopping = threading.Event()
-        self.thread = threading.Thread(target=listen, args=(url, self.hear, self.stopping), daemon=True)
+        self.thread = threading.Thread(
+            target=Ear(url, on_block=self.hear).listen, args=(self.stopping,), daemon=True
+        )
         self.thread.start()
 
     def hear(self) -> None:

@@ -12,7 +12,7 @@ from django.conf import settings
 
 from apps.kernel.trace import Trace, current_trace, new_trace, set_current_trace
 from project import celery as project_celery
-from project.celery import INTAKE_QUEUE, PROVE_QUEUE, STAGES_QUEUE, build_app, sending_together
+from project.celery import INTAKE_QUEUE, NOTICES_QUEUE, PROVE_QUEUE, STAGES_QUEUE, build_app, sending_together
 from project.env import Broker
 from project.metrics import TASKS_TOTAL
 from tests.support.waiting import wait_until
@@ -94,9 +94,9 @@ def test_only_json_is_read_and_written(celery_app):
         celery_app.send_task("tests.note", kwargs={"text": object()}, queue=STAGES_QUEUE)
 
 
-def test_the_queues_are_the_stages_the_intake_and_the_proofs(celery_app):
-    queues = {STAGES_QUEUE, INTAKE_QUEUE, PROVE_QUEUE}
-    assert set(celery_app.amqp.queues) == queues == {"stages", "intake", "prove"}
+def test_the_queues_are_the_stages_the_intake_the_proofs_and_the_notices(celery_app):
+    queues = {STAGES_QUEUE, INTAKE_QUEUE, PROVE_QUEUE, NOTICES_QUEUE}
+    assert set(celery_app.amqp.queues) == queues == {"stages", "intake", "prove", "notices"}
 
 
 def test_a_set_of_messages_goes_out_together(celery_app, redis_url, monkeypatch):

@@ -31,7 +31,9 @@ def test_readyz_is_ready_when_everything_answers(client, redis_url):
     sweep_record()
     response = client.get("/readyz")
     assert response.status_code == 200, response.json()
-    assert response.json()["checks"] == dict.fromkeys(["database", "broker", "migrations", "sweep"], "ok")
+    assert response.json()["checks"] == dict.fromkeys(
+        ["database", "broker", "migrations", "sweep", "chain_events", "conditions"], "ok"
+    )
 
 
 def test_readyz_names_a_sweep_that_never_ran_or_is_old(client, redis_url):

@@ -233,10 +233,10 @@ def test_runs_are_taken_whole_and_those_that_wait_longest_first():
     Failure.objects.filter(run=runs[1].run).update(wake_at=runs[1].now - timedelta(minutes=1))
 
     first = rollbacks_apply(now=get_database_now(), limit=1)
-    assert (first.taken, set(first.pokes)) == (1, {"rollback"})
+    assert (first.taken, set(first.pokes)) == (1, {"follow", "rollback"})
     assert runs[1].statuses() == {"a": "failed", "b": "cancelled"}
     rest = rollbacks_apply(now=get_database_now(), limit=4)
-    assert (rest.taken, rest.pokes) == (2, frozenset())
+    assert (rest.taken, rest.pokes) == (2, frozenset({"follow"}))
     assert len(rest.revocations) == 2
 
 

@@ -11,6 +11,7 @@ from apps.attestation.services import rounds_decide, rounds_open, rounds_resend
 from apps.execution.admission import tasks_admit
 from apps.execution.models import Assignment
 from apps.execution.services import leases_sweep, tasks_assign
+from apps.jobs.firings import firings_mark_due
 from apps.jobs.models import Job
 from apps.progress.invariants import find_violations
 from apps.rollback.services import rollbacks_apply, rollbacks_clean, run_cancel
@@ -18,7 +19,7 @@ from apps.settlement.services import batches_broadcast, batches_confirm, batches
 from apps.speculation.models import Commitment
 from apps.tasks.data import TaskStatus
 from apps.tasks.models import Failure, Run, Task
-from apps.tasks.services import run_now, runs_fire, task_set_aside
+from apps.tasks.services import run_now, runs_fire, runs_schedule, task_set_aside
 from tests.integration.spine.driving import (
     MakeJob,
     ahead,
@@ -77,6 +78,8 @@ def submitted(network: Network, job: Job) -> Run:
 def test_firing_a_tick_is_all_or_nothing(network, make_job: MakeJob):
     job = make_job(*STEPS, trigger_kind="time", schedule={"kind": "interval", "seconds": 60})
     network.now = lambda: job.next_fire_at
+    assert crash_stage(network, runs_schedule).taken == 1
+    crash_everywhere(lambda: firings_mark_due(now=job.next_fire_at))
     assert crash_stage(network, runs_fire).taken == 1
     assert Task.objects.count() == 4
 

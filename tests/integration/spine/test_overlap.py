@@ -28,7 +28,7 @@ from apps.settlement.models import Batch, Settlement
 from apps.settlement.services import batches_broadcast, batches_confirm, batches_submit
 from apps.tasks.data import RunStatus, TaskStatus
 from apps.tasks.models import Run, Task
-from apps.tasks.services import run_now, runs_fire
+from apps.tasks.services import run_now, runs_fire, runs_schedule
 from tests.integration.spine.driving import (
     MakeJob,
     ahead,
@@ -341,6 +341,8 @@ def test_firing_twice_at_once_opens_one_run_per_tick(network, make_job: MakeJob)
     ]
     for seed in range(ROUNDS):
         network.now = lambda seed=seed: jobs[-1].next_fire_at + timedelta(seconds=60 * seed)
+        side_by_side(network, *[runs_schedule] * WORKERS, limit=4, seed=seed)
+        network.stage(runs_schedule)
         side_by_side(network, *[runs_fire] * WORKERS, limit=4, seed=seed)
         network.stage(runs_fire)
     fired = Counter(Run.objects.values_list("job_id", "due_at"))

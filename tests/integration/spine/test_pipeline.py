@@ -18,6 +18,7 @@ from apps.execution.admission import tasks_admit
 from apps.execution.data import AssignmentStatus, Receipt, assignment_from_json
 from apps.execution.models import Assignment
 from apps.execution.services import leases_sweep, tasks_assign
+from apps.jobs.data import format_instant
 from apps.jobs.models import Job
 from apps.keepers.models import Keeper
 from apps.ledger.domain.postings import project_escrow, project_prepaid
@@ -28,7 +29,7 @@ from apps.speculation.models import Commitment
 from apps.speculation.services import commitments_purge
 from apps.tasks.data import RunStatus, TaskStatus
 from apps.tasks.models import Run, Task
-from apps.tasks.services import run_now, runs_fire
+from apps.tasks.services import run_now, runs_fire, runs_schedule
 from tests.integration.spine.conftest import COST_UNITS, DEPOSIT_UNITS
 from tests.integration.spine.driving import (
     MakeJob,
@@ -278,13 +279,13 @@ def test_a_tick_opens_one_run_however_often_the_stage_runs(network, make_job: Ma
     network.stage(runs_fire)
     assert not Run.objects.exists()
     network.now = lambda: tick + timedelta(seconds=1)
-    for _ in range(3):
-        network.stage(runs_fire)
+    for stage in (runs_schedule, runs_fire) * 3:
+        network.stage(stage)
     run = Run.objects.get()
     assert run.due_at == tick
     job.refresh_from_db()
-    assert job.next_fire_at == tick + timedelta(seconds=60)
-    assert job.fire_count == 1
+    assert (job.next_fire_at, job.fire_count) == (tick + timedelta(seconds=60), 1)
+    assert run.trigger["evidence"] == {"kind": "time", "due_at": format_instant(tick)}
 
 
 def test_a_project_that_cannot_pay_loses_its_tick_and_its_job_says_so(network, make_job: MakeJob):
@@ -292,6 +293,7 @@ def test_a_project_that_cannot_pay_loses_its_tick_and_its_job_says_so(network, m
     Job.objects.filter(pk=job.pk).update(estimated_cost_units=DEPOSIT_UNITS + 1)
     tick = job.next_fire_at
     network.now = lambda: tick
+    network.stage(runs_schedule)
     network.stage(runs_fire)
     assert not Run.objects.exists()
     refused = Event.objects.get(event_type="job.fire_refused")

@@ -25,8 +25,9 @@ from apps.rollback import cascades
 from apps.rollback.services import rollbacks_apply
 from apps.settlement.services import batches_broadcast, batches_confirm, batches_submit
 from apps.tasks.data import TaskStatus
+from apps.tasks.following import runs_follow
 from apps.tasks.models import Failure, Task
-from apps.tasks.services import run_now
+from apps.tasks.services import run_now, runs_schedule
 from project.celery import STAGES_QUEUE, build_app
 from project.env import Broker
 from project.metrics import STAGE_ROWS_SET_ASIDE
@@ -176,6 +177,8 @@ def test_the_sweep_pokes_exactly_the_stages_that_have_due_rows(
     hub.poll(network.now())
     assert swept() == {"confirm"}
     network.stage(batches_confirm)
+    assert swept() == {"admit", "follow", "confirm"}
+    network.stage(runs_follow)
     assert swept() == {"admit", "confirm"}
     network.stage(tasks_admit)
     assert swept() == {"confirm"}
@@ -188,6 +191,9 @@ def test_the_sweep_pokes_exactly_the_stages_that_have_due_rows(
     assert swept() == {"confirm"}
     assert job.next_fire_at is not None
     clock[0] = job.next_fire_at
+    assert "schedule" in swept()
+    network.stage(runs_schedule)
+    assert "schedule" not in swept()
     assert "fire" in swept()
 
 

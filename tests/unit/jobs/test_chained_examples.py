@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from apps.jobs.data import compute_depths, definition_from_json
-from apps.jobs.domain.abi import entry_of_function
 from apps.jobs.domain.placeholders import fill_placeholders
 from apps.kernel.abi import encode_call
+from apps.kernel.abi_text import entry_of_function
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 WEATHER = "seattle-weather.csv"

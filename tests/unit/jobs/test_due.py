@@ -3,7 +3,6 @@
 import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -18,9 +17,8 @@ from apps.jobs.data import (
     Skipped,
     SpecificSchedule,
     due,
-    due_by_hand,
 )
-from apps.jobs.domain.due import fire_after_pause, fires_left, first_fire
+from apps.jobs.domain.due import fire_after_pause, fires_left, first_fire, is_over, next_after_refusal
 from apps.jobs.domain.schedule import fires_between
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -133,25 +131,35 @@ def test_nothing_fires_at_or_after_the_expiry_and_what_was_due_before_still_does
     assert not fires.completed
 
 
-def test_a_manual_fire_of_a_scheduled_job_leaves_its_schedule_alone():
-    value = job(fires_left=1)
-    fires = due_by_hand(value, after(seconds=30), UUID(int=7))
-    assert fires.ticks[0].key == f"manual:{UUID(int=7).hex}"
-    assert (fires.next_fire_at, fires.completed, fires.counted) == (value.next_fire_at, False, 0)
+def test_ticks_to_come_are_laid_out_up_to_the_horizon_and_none_beyond():
+    fires = due(job(next_fire_at=after(minutes=2)), after(minutes=1), until=after(minutes=4))
+    assert minutes(fires) == [2, 3, 4]
+    assert fires.next_fire_at == after(minutes=5)
+    assert not fires.completed
 
 
-def test_the_last_manual_fire_completes_a_manual_job():
-    value = Due(
-        schedule=None,
-        next_fire_at=None,
-        missed_policy=MissedPolicy.ONE,
-        missed_limit=1,
-        fires_left=1,
-        expires_at=None,
-    )
-    assert due_by_hand(value, START, UUID(int=1)).completed
-    assert not due_by_hand(replace(value, fires_left=None), START, UUID(int=1)).completed
-    assert due(value, after(days=1)).ticks == ()
+def test_a_horizon_does_not_make_missed_what_is_late_by_less_than_the_grace():
+    value = job(policy=MissedPolicy.SKIP, next_fire_at=after(minutes=9))
+    fires = due(value, after(minutes=10), Patience(grace_seconds=90), until=after(minutes=11))
+    assert minutes(fires) == [9, 10, 11]
+    assert fires.skipped is None
+
+
+def test_a_job_is_over_when_its_number_is_used_up_or_its_schedule_ends():
+    past = SpecificSchedule(instants=(START,))
+    assert is_over(job(fires_left=0), START)
+    assert not is_over(job(fires_left=1), START)
+    assert is_over(replace(job(past), next_fire_at=None), after(seconds=1))
+    assert not is_over(replace(job(), next_fire_at=None), after(seconds=1))
+    assert due(replace(job(), schedule=None), after(days=1)).ticks == ()
+
+
+def test_a_job_that_could_not_pay_its_last_tick_waits_for_the_next():
+    once = replace(job(fires_left=1), next_fire_at=None)
+    assert next_after_refusal(once, after(seconds=90)) == after(minutes=2)
+    ending = replace(once, expires_at=after(seconds=100))
+    assert next_after_refusal(ending, after(seconds=90)) is None
+    assert next_after_refusal(job(next_fire_at=after(minutes=7)), START) == after(minutes=7)
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,19 @@ import statistics
 from collections import Counter
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from apps.jobs.domain.abi import entry_of_function
+from apps.execution.domain.action import derive_action
 from apps.kernel.abi import compute_selector, encode_call
+from apps.kernel.abi_text import entry_of_function
+from apps.storage.data import Snapshot, StorageLimits
+from apps.storage.domain.updates import read_updates
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
+BOARD = "0x" + "04" * 20
+LIMITS = StorageLimits(keys_max=64, value_max_bytes=4_096, total_max_bytes=32_768)
 SYMBOLS = ("AAPL", "AMZN", "GOOG", "IBM", "MSFT")
 SELECTOR = "0x" + compute_selector(entry_of_function("raise_alarm(bytes32,int256,uint256)")).hex()
 
@@ -85,6 +91,41 @@ def test_temperatures_below_zero_are_whole_words_on_the_chain(run):
     params = {**job_of("job.json")["params"], "selector": SELECTOR, "limit_milli_celsius": -1500}
     output = run("heat_alarm/script.py", inputs=["seattle-temps.csv"], params=params)
     assert output["calldata"][74:138] == ((1 << 256) - 1500).to_bytes(32).hex()
+
+
+def test_the_price_guard_goes_month_by_month_and_speaks_when_the_price_moved_far_or_after_long_silence(run):
+    job = json.loads((EXAMPLES / "price_guard" / "job.json").read_text())
+    selector = "0x" + compute_selector(entry_of_function("report(bytes32,uint256)")).hex()
+    params = {**job["params"], "board": BOARD, "selector": selector, "quiet_runs": 2}
+    prices = [round(float(row["price"]) * 100) for row in rows_of("stocks.csv") if row["symbol"] == "IBM"]
+    spec = {"action": {"custom": True, "targets": [BOARD], "gas_limit": 150_000}}
+    kept: dict[str, Any] = {}
+    reasons: Counter[str] = Counter()
+    reported, quiet = None, 0
+    for cents in prices[:40]:
+        output = run("price_guard/script.py", inputs=["stocks.csv"], params=params, storage=kept)
+        action = derive_action(spec, output)
+        far = reported is None or abs(cents - reported) / reported >= 0.1
+        assert output["should_execute"] is (far or quiet >= 2) is (action is not None)
+        if action is None:
+            quiet += 1
+        else:
+            symbol = "0x" + b"IBM".hex().ljust(64, "0")
+            function = entry_of_function("report(bytes32,uint256)")
+            assert action.call_data == encode_call(function, [symbol, cents])
+            reported, quiet = cents, 0
+        reasons[output["metadata"]["reason"]] += 1
+        kept |= read_updates(output, Snapshot(stored={}, limits=LIMITS))
+        assert (kept["reported_cents"], kept["quiet"]) == (reported, quiet)
+    assert len(reasons) == 4
+
+
+def test_after_the_last_month_the_price_guard_starts_anew(run):
+    params = json.loads((EXAMPLES / "price_guard" / "job.json").read_text())["params"]
+    params |= {"board": BOARD, "selector": SELECTOR}
+    kept = {"month": "2010-03", "reported_cents": 1, "quiet": 0}
+    output = run("price_guard/script.py", inputs=["stocks.csv"], params=params, storage=kept)
+    assert output["metadata"]["month"] == "2000-01"
 
 
 def test_the_pipeline_reports_a_years_precipitation(run):

@@ -114,7 +114,7 @@ BAD: list[tuple[str, str, dict[str, Any]]] = [
     ("field_invalid", "/name", {"name": 7}),
     ("field_unknown", "/nmae", {"nmae": "x"}),
     ("field_unknown", "/steps/0/a~1b~0", {"steps/0": {"key": "load", "a/b~": 1}}),
-    ("trigger_unknown", "/trigger_kind", {"trigger_kind": "event"}),
+    ("trigger_unknown", "/trigger_kind", {"trigger_kind": "weather"}),
     ("trigger_unknown", "/trigger_kind", {"trigger_kind": ["time"]}),
     ("schedule_missing", "/schedule", {"schedule": None}),
     ("schedule_not_allowed", "/schedule", {"trigger_kind": "manual"}),
@@ -372,7 +372,7 @@ def test_whatever_stands_in_a_field_is_read_or_refused_with_a_code(place, value)
 def action_of(value: JobDefinition) -> Action:
     """The action of the second step."""
     action = value.steps[1].action
-    assert action is not None
+    assert isinstance(action, Action)
     return action
 
 

@@ -22,6 +22,7 @@ from workers.keeper.answers import AnswerBook
 from workers.keeper.errors import (
     BlockUnavailable,
     ChainUnavailable,
+    LanguageUnavailable,
     WorkAborted,
 )
 from workers.keeper.execute import execute
@@ -100,6 +101,19 @@ def test_a_parent_output_that_is_no_json_fails_the_task(node: Any) -> None:
     spec = script_spec(node, parents={"load": node.store.put(b"\xff")})
 
     assert result_of(node, spec)["error_code"] == "parent_output_invalid"
+
+
+def test_a_script_in_a_language_the_machine_lacks_is_left_to_another_keeper(node: Any) -> None:
+    script = {"cid": node.store.put(b"console.log(1)"), "language": "typescript"}
+
+    with pytest.raises(LanguageUnavailable) as caught:
+        result_of(node, script_spec(node) | {"script": script})
+
+    assert caught.value.fields == {"language": "typescript", "runs": ["python"]}
+    assert node.outbox.receipts == []
+    node.executor.languages = ("python", "typescript")
+    assert result_of(node, script_spec(node) | {"script": script})["status"] == "ok"
+    assert node.executor.requests[-1].language == "typescript"
 
 
 def test_an_oversize_script_fails_the_task(node: Any) -> None:

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -178,8 +178,8 @@ class ControlPlane:
         return httpx2.Response(200, json={})
 
 
-def _check_in(control_plane: Any) -> Any:
-    thread = CheckInThread(read_config(GIVEN), make_identity())
+def _check_in(control_plane: Any, languages: Sequence[str] = ("python",)) -> Any:
+    thread = CheckInThread(read_config(GIVEN), make_identity(), languages)
     thread._client.close()
     thread._client = httpx2.Client(transport=httpx2.MockTransport(control_plane))
     return thread
@@ -217,6 +217,20 @@ def test_a_node_nobody_knows_registers_itself_first() -> None:
     assert message.capabilities == ("chain:31337", "python")
     nonces = [body["nonce"] for _, body in control_plane.seen]
     assert nonces == sorted(set(nonces))
+    thread.stop()
+
+
+def test_a_known_node_that_runs_more_than_python_says_so_once_after_its_start() -> None:
+    control_plane = ControlPlane()
+    thread = _check_in(control_plane, ("python", "javascript", "typescript"))
+
+    for _ in range(3):
+        thread.check_in()
+
+    check_in, register = "/keeper/checkin", "/keeper/register"
+    assert [path for path, _ in control_plane.seen] == [check_in, register, check_in, check_in]
+    message, _ = registration_from_json(control_plane.seen[1][1])
+    assert message.capabilities == ("chain:31337", "javascript", "python", "typescript")
     thread.stop()
 
 

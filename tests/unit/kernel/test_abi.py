@@ -17,6 +17,7 @@ from apps.kernel.abi import (
     is_address,
 )
 from apps.kernel.hashing import keccak
+from tests.unit.kernel.abi_types import native, typed_values
 
 REPORT = {
     "type": "function",
@@ -43,84 +44,15 @@ def test_a_call_is_the_selector_and_the_encoded_words() -> None:
     assert data[4:] == encode(["bytes32", "uint256"], [b"A" * 32, 1234567890123456789012345])
 
 
-_hex = st.binary(max_size=70).map(lambda data: "0x" + data.hex())
-_leaves: dict[str, st.SearchStrategy[Any]] = {
-    "uint256": st.integers(0, 2**256 - 1),
-    "uint8": st.integers(0, 255),
-    "int256": st.integers(-(2**255), 2**255 - 1),
-    "int24": st.integers(-(2**23), 2**23 - 1),
-    "bool": st.booleans(),
-    "address": st.binary(min_size=20, max_size=20).map(lambda data: "0x" + data.hex()),
-    "bytes4": st.binary(min_size=4, max_size=4).map(lambda data: "0x" + data.hex()),
-    "bytes32": st.binary(min_size=32, max_size=32).map(lambda data: "0x" + data.hex()),
-    "bytes": _hex,
-    "string": st.text(alphabet=st.characters(codec="utf-8"), max_size=40),
-}
-
-
-@st.composite
-def _typed(draw: st.DrawFn, depth: int = 0) -> tuple[dict[str, Any], str, Any]:
-    """A member, its canonical type, and a JSON value of it."""
-    if depth < 2 and draw(st.booleans()):
-        shape = draw(st.sampled_from(["array", "row", "tuple"]))
-        if shape == "tuple":
-            parts = draw(st.lists(_typed(depth=depth + 1), min_size=1, max_size=3))
-            member = {
-                "type": "tuple",
-                "name": "t",
-                "components": [{**part, "name": f"m{i}"} for i, (part, _, _) in enumerate(parts)],
-            }
-            return member, f"({','.join(text for _, text, _ in parts)})", [value for _, _, value in parts]
-        inner, text, _ = draw(_typed(depth=depth + 1))
-        size = draw(st.integers(1, 3))
-        one = _values(text)
-        count = size if shape == "row" else draw(st.integers(0, 3))
-        suffix = f"[{size}]" if shape == "row" else "[]"
-        values = draw(st.lists(one, min_size=count, max_size=count))
-        return {**inner, "type": inner["type"] + suffix}, text + suffix, values
-    text = draw(st.sampled_from(sorted(_leaves)))
-    return {"type": text, "name": "x"}, text, draw(_leaves[text])
-
-
-def _values(text: str) -> st.SearchStrategy[Any]:
-    """Values of a canonical type."""
-    if text.endswith("]"):
-        inner, _, size = text[:-1].rpartition("[")
-        low, high = (int(size), int(size)) if size else (0, 3)
-        return st.lists(_values(inner), min_size=low, max_size=high)
-    if text.startswith("("):
-        return st.tuples(*(_values(part) for part in _split(text[1:-1]))).map(list)
-    return _leaves[text]
-
-
-def _split(text: str) -> list[str]:
-    parts, depth, start = [], 0, 0
-    for i, char in enumerate(text):
-        depth += (char == "(") - (char == ")")
-        if char == "," and depth == 0:
-            parts.append(text[start:i])
-            start = i + 1
-    return [*parts, text[start:]]
-
-
-def _native(text: str, value: Any) -> Any:
-    """The value as eth_abi takes it."""
-    if text.endswith("]"):
-        return [_native(text[: text.rindex("[")], item) for item in value]
-    if text.startswith("("):
-        return tuple(_native(part, item) for part, item in zip(_split(text[1:-1]), value, strict=True))
-    return bytes.fromhex(value[2:]) if text.startswith("bytes") else value
-
-
-@given(st.lists(_typed(), max_size=4))
+@given(st.lists(typed_values(), max_size=4))
 def test_every_encoding_equals_the_reference_encoder(members: list[tuple[dict[str, Any], str, Any]]) -> None:
     entry = {"type": "function", "name": "f", "inputs": [member for member, _, _ in members]}
     types = [text for _, text, _ in members]
 
     data = encode_call(entry, [value for _, _, value in members])
 
-    native = [_native(text, value) for _, text, value in members]
-    assert data == keccak(f"f({','.join(types)})".encode())[:4] + encode(types, native)
+    values = [native(text, value) for _, text, value in members]
+    assert data == keccak(f"f({','.join(types)})".encode())[:4] + encode(types, values)
 
 
 def test_a_tuple_may_be_given_by_member_names() -> None:

@@ -9,7 +9,7 @@ from workers.keeper.sandbox.errors import SandboxRequestInvalid
 @pytest.mark.parametrize(
     "limits",
     [
-        {"language": "javascript"},
+        {"language": "cobol"},
         {"memory_bytes": MEBIBYTE},
         {"deadline_seconds": 0},
         {"deadline_seconds": -1.0},

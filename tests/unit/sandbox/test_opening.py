@@ -14,6 +14,8 @@ from workers.keeper.sandbox.opening import open_sandbox
 class FakeSandbox:
     """An engine whose self test ends as told."""
 
+    languages = ("python",)
+
     def __init__(
         self, name: str, leaks: list[str] | None = None, *, ends_spinners: bool = True, stdout: bytes = b""
     ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.keeper.sandbox.seccomp import ALLOWED, ARCHITECTURES, CONDITIONS, compile_filter
+from workers.keeper.sandbox.seccomp import ALLOWED, ARCHITECTURES, CONDITIONS, DENO, compile_filter
 
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 LIBSECCOMP = {"x86_64": pyseccomp.Arch.X86_64, "aarch64": pyseccomp.Arch.AARCH64}
@@ -92,7 +92,7 @@ def test_every_number_is_the_one_libseccomp_has(machine: str):
 
 @pytest.mark.parametrize("machine", list(ARCHITECTURES))
 def test_no_call_of_the_policy_is_forgotten_in_the_table(machine: str):
-    for name in {*ALLOWED, *CONDITIONS}:
+    for name in {*ALLOWED, *CONDITIONS, *DENO.allowed, *DENO.conditions}:
         number = pyseccomp.resolve_syscall(LIBSECCOMP[machine], name)
         assert (name in ARCHITECTURES[machine].numbers) == (number >= 0), name
 
@@ -166,3 +166,39 @@ def test_a_call_is_judged_by_its_arguments(machine: str, name: str, values: list
     program = compile_filter(architecture)
     padded = values + [0] * (6 - len(values))
     assert judge(program, architecture.numbers[name], architecture.audit_number, padded) == verdict
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "is_allowed"),
+    [
+        ("execve", [0x10000], True),
+        ("execve", [0x10001], False),
+        ("execve", [0x7F0000010000], False),
+        ("mmap", [0, 4096, 3, 0x22], True),
+        ("mmap", [0x7F0000000000, 4096, 7, 0x32], True),
+        ("mmap", [0x20000, 4096, 3, 0x32], True),
+        ("mmap", [0x10000, 4096, 3, 0x32], False),
+        ("mmap", [0x1F000, 4096, 3, 0x22], False),
+        ("mmap", [0x1, 4096, 3, 0x22], False),
+        ("mmap", [0, 0x20000, 3, 0x32], False),
+        ("mmap", [0, 0x20000, 3, 0x100022], False),
+        ("mmap", [0x7F0000000000, 4096, 3, 0x122], False),
+        ("mremap", [0x7F0000000000, 4096, 8192, 1], True),
+        ("mremap", [0x7F0000000000, 4096, 4096, 3], False),
+        ("socketpair", [1, 1, 0], True),
+        ("socketpair", [2, 1, 0], False),
+        ("epoll_ctl", [1], True),
+        ("openat", [0, 0, 0], True),
+        ("openat", [0, 0, 0o101], False),
+    ],
+)
+@pytest.mark.parametrize("machine", list(ARCHITECTURES))
+def test_denos_filter_lets_one_exec_through_and_nothing_near_its_path(
+    machine: str, name: str, values: list[int], is_allowed: bool
+):
+    architecture = ARCHITECTURES[machine]
+    program = compile_filter(architecture, DENO)
+    padded = [*values, *[0] * (6 - len(values))]
+    verdict = judge(program, architecture.numbers[name], architecture.audit_number, padded)
+    assert (verdict == ALLOW) == is_allowed
+    assert len(program) // 8 < 4096

@@ -1,7 +1,7 @@
 """Jails by bubblewrap: own user, pid, network, IPC, UTS and cgroup namespaces, read-only files.
 
-Inside there is the interpreter under /python, the system's shared libraries, the job's folder under
-/work, and nothing else: no /proc, no /dev, no /tmp, no place to write. The runner then shuts the
+Inside there is the interpreter under /python, /deno, the system's shared libraries, the job's folder
+under /work, and nothing else: no /proc, no /dev, no /tmp, no place to write. The runner then shuts the
 seccomp filter on top. bubblewrap itself is started with an empty environment.
 """
 
@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from workers.keeper.sandbox.cgroups import open_cgroups
 from workers.keeper.sandbox.data import THREADS_MAX
+from workers.keeper.sandbox.deno import Deno
 from workers.keeper.sandbox.errors import SandboxUnavailable
 from workers.keeper.sandbox.foundation import (
     LIBRARY_FOLDERS,
@@ -32,6 +33,7 @@ from workers.keeper.sandbox.tasks import count_tasks_limit
 NAME: Final = "bubblewrap"
 _PYTHON: Final = Path("/python")
 _RUNNER: Final = "/runner.py"
+_DENO: Final = "/deno"
 _WORK: Final = "/work"
 #: From 5.14 on RLIMIT_NPROC counts per user namespace, so each jail has its own count.
 _OWN_COUNT_SINCE: Final = (5, 14)
@@ -63,6 +65,7 @@ def open_bubblewrap(*, pool_size: int) -> JailedSandbox:
         make_request=make_request,
         tells_pid=True,
         get_tasks_limit=(lambda: THREADS_MAX) if has_own_count else count_tasks_limit,
+        deno=_plan_deno(foundation),
     )
     return JailedSandbox(
         plan=plan,
@@ -100,10 +103,17 @@ def build_command(program: str, foundation: Foundation, runner: Path, work: Path
             for path in interpreter.libraries
             for part in ("--ro-bind", str(path.resolve()), f"{_PYTHON}/lib/{path.name}")
         ),
+        *(("--ro-bind", str(foundation.deno), _DENO) if foundation.deno else ()),
         *("--ro-bind", str(runner), _RUNNER, "--ro-bind", str(work), _WORK),
         *("--remount-ro", "/", "--chdir", _WORK, "--"),
         *(f"{_PYTHON}/bin/python3", *FLAGS, _RUNNER, json.dumps(config, separators=(",", ":"))),
     ]
+
+
+def _plan_deno(foundation: Foundation) -> Deno | None:
+    if foundation.deno is None:
+        return None
+    return Deno(executable=foundation.deno, seen_at=_DENO, filter_hex=foundation.deno_filter_hex)
 
 
 def _library_mounts() -> list[str]:

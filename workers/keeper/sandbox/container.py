@@ -21,6 +21,7 @@ from docker.types import LogConfig, Mount, Ulimit
 from requests.exceptions import RequestException
 
 from workers.keeper.sandbox.data import (
+    PYTHON,
     STDERR_LIMIT_BYTES,
     STDERR_TAIL_BYTES,
     THREADS_MAX,
@@ -29,7 +30,7 @@ from workers.keeper.sandbox.data import (
     SandboxRequest,
     SandboxResult,
 )
-from workers.keeper.sandbox.errors import SandboxBroken, SandboxUnavailable
+from workers.keeper.sandbox.errors import SandboxBroken, SandboxRequestInvalid, SandboxUnavailable
 from workers.keeper.sandbox.following import Observed
 from workers.keeper.sandbox.foundation import UNPRIVILEGED_UID
 from workers.keeper.sandbox.interpreter import ENVIRONMENT, FLAGS
@@ -58,8 +59,15 @@ class DockerSandbox:
         self._scratch = Scratch(is_shared=True, group=UNPRIVILEGED_UID if os.geteuid() == 0 else None)
         self._scratch.add_file("runner.py", (PROGRAMS / "runner.py").read_bytes())
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """See Sandbox: what the image has."""
+        return (PYTHON,)
+
     def run(self, request: SandboxRequest, handle: AbortHandle | None = None) -> SandboxResult:
         """See Sandbox."""
+        if request.language != PYTHON:
+            raise SandboxRequestInvalid(reason="only python runs here", language=request.language)
         handle = handle or AbortHandle()
         work = self._scratch.add_work()
         try:

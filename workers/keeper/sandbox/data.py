@@ -17,6 +17,11 @@ STDERR_TAIL_BYTES: Final = 4096
 #: Errors are read to the end so that a script cannot block on them, but not without end.
 STDERR_LIMIT_BYTES: Final = 64 * MEBIBYTE
 THREADS_MAX: Final = 64
+PYTHON: Final = "python"
+JAVASCRIPT: Final = "javascript"
+TYPESCRIPT: Final = "typescript"
+#: What a request may ask for; what a sandbox runs is among its own `languages`.
+LANGUAGES: Final = (PYTHON, JAVASCRIPT, TYPESCRIPT)
 _SMALLEST_MEMORY_BYTES: Final = 64 * MEBIBYTE
 _LONGEST_DEADLINE_SECONDS: Final = 3600.0
 _INPUT_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
@@ -57,7 +62,7 @@ class SandboxRequest:
     """
 
     script: bytes
-    language: str = "python"
+    language: str = PYTHON
     stdin: bytes = b""
     inputs: Mapping[str, bytes] = field(default_factory=dict)
     cpu_cores: int = 1
@@ -67,8 +72,8 @@ class SandboxRequest:
     stdout_limit_bytes: int = MEBIBYTE
 
     def __post_init__(self) -> None:
-        if self.language != "python":
-            raise SandboxRequestInvalid(reason="only python runs here", language=self.language[:40])
+        if self.language not in LANGUAGES:
+            raise SandboxRequestInvalid(reason="no such language runs here", language=self.language[:40])
         for name in self.inputs:
             if not _INPUT_NAME.fullmatch(name):
                 raise SandboxRequestInvalid(reason="not the name of an input", name=name[:120])
@@ -141,6 +146,11 @@ class Sandbox(Protocol):
     @property
     def name(self) -> str:
         """The engine's name."""
+        ...
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """What it runs on this machine, `python` always; another one is a SandboxRequestInvalid."""
         ...
 
     def run(self, request: SandboxRequest, handle: AbortHandle | None = None) -> SandboxResult:

@@ -18,6 +18,8 @@ _READ_BYTES: Final = 1 << 16
 _CONTROL_BYTES_MAX: Final = 64
 #: How long a killed jail may take to be reported; after that its outer process is killed too.
 _GONE_SECONDS: Final = 5.0
+#: How often the memory of a job is looked at where no limit of the kernel's holds it closely.
+_WATCH_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,10 @@ class Observed:
 
 
 class Follower:
-    """One job being followed. `kill` ends the jail, `kill_harder` also what should have reported it."""
+    """One job being followed. `kill` ends the jail, `kill_harder` also what should have reported it.
+
+    With a `memory_limit_bytes` the job is ended once it is seen to have more in memory.
+    """
 
     def __init__(
         self,
@@ -66,12 +71,17 @@ class Follower:
         stdout_limit_bytes: int,
         kill: Callable[[], None],
         kill_harder: Callable[[], None],
+        memory_limit_bytes: int | None = None,
+        read_memory: Callable[[], int] = lambda: 0,
     ) -> None:
         self._streams = streams
         self._unsent = memoryview(payload)
         self._stdout_limit_bytes = stdout_limit_bytes
         self._kill = kill
         self._kill_harder = kill_harder
+        self._memory_limit_bytes = memory_limit_bytes
+        self._read_memory = read_memory
+        self._look_at = 0.0
         self._stdout = bytearray()
         self._stderr = bytearray()
         self._stderr_bytes = 0
@@ -125,6 +135,8 @@ class Follower:
 
     def _patience_seconds(self, deadline: float) -> float:
         until = deadline if self._killed_at is None else self._killed_at + _GONE_SECONDS
+        if self._killed_at is None and self._memory_limit_bytes is not None:
+            until = min(until, self._look_at)
         return max(0.0, until - time.monotonic())
 
     def _enforce(self, deadline: float) -> None:
@@ -134,6 +146,10 @@ class Follower:
         elif self._killed_at is not None and now >= self._killed_at + _GONE_SECONDS:
             self._killed_at = now
             self._kill_harder()
+        elif self._memory_limit_bytes is not None and now >= self._look_at:
+            self._look_at = now + _WATCH_SECONDS
+            if self._killed_at is None and self._read_memory() > self._memory_limit_bytes:
+                self.stop(FailureCode.SCRIPT_MEMORY)
 
     # Each of these moves some bytes and returns whether there may be more.
 

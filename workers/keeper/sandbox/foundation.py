@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from workers.keeper.sandbox.deno import find_deno, make_deno_reachable
 from workers.keeper.sandbox.errors import SandboxUnavailable
 from workers.keeper.sandbox.interpreter import Interpreter, find_interpreter, make_reachable
 from workers.keeper.sandbox.scratch import Scratch
-from workers.keeper.sandbox.seccomp import compile_filter, get_architecture
+from workers.keeper.sandbox.seccomp import DENO, compile_filter, get_architecture
 
 #: "nobody": what a keeper started as root lets its jails be. Root itself never starts one.
 UNPRIVILEGED_UID: Final = 65_534
@@ -20,12 +21,14 @@ READABLE_EXTRAS: Final = ("/etc/ld.so.cache", "/usr/share/zoneinfo")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foundation:
-    """Everything an engine needs before it can plan a jail."""
+    """Everything an engine needs before it can plan a jail; `deno` is None where this machine has none."""
 
     interpreter: Interpreter
     scratch: Scratch
     uid: int | None
     filter_hex: str
+    deno: Path | None
+    deno_filter_hex: str
 
 
 def lay_foundation() -> Foundation:
@@ -40,10 +43,17 @@ def lay_foundation() -> Foundation:
         )
     interpreter = find_interpreter()
     scratch = Scratch(is_shared=uid is not None, group=uid)
+    deno = find_deno()
     if uid is not None:
         interpreter = make_reachable(interpreter, scratch.root / "python")
+        deno = deno and make_deno_reachable(deno, scratch.root / "deno")
     return Foundation(
-        interpreter=interpreter, scratch=scratch, uid=uid, filter_hex=compile_filter(architecture).hex()
+        interpreter=interpreter,
+        scratch=scratch,
+        uid=uid,
+        filter_hex=compile_filter(architecture).hex(),
+        deno=deno,
+        deno_filter_hex=compile_filter(architecture, DENO).hex(),
     )
 
 

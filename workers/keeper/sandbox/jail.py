@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from workers.keeper.sandbox.cgroups import Cgroups, Group
-from workers.keeper.sandbox.data import AbortHandle, SandboxRequest
+from workers.keeper.sandbox.data import PYTHON, AbortHandle, SandboxRequest
 from workers.keeper.sandbox.errors import SandboxBroken
 from workers.keeper.sandbox.following import Follower, Observed, Streams
 from workers.keeper.sandbox.launching import is_readable, kill_process, open_child
@@ -27,6 +27,7 @@ _READY_SECONDS: Final = 30.0
 _GONE_SECONDS: Final = 5.0
 _TAIL_BYTES: Final = 1000
 _PROCESS_CPU_CLOCK: Final = 2
+_PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 class Jail:
@@ -64,13 +65,17 @@ class Jail:
 
     def run(self, request: SandboxRequest, header: Mapping[str, object], handle: AbortHandle) -> Observed:
         """Give it its job and follow that to the end."""
-        head = json.dumps({**header, "script_bytes": len(request.script)}).encode()
+        is_python = request.language == PYTHON
+        script = request.script if is_python else b""
+        head = json.dumps({**header, "script_bytes": len(script)}).encode()
         follower = Follower(
             streams=self._streams,
-            payload=struct.pack("<I", len(head)) + head + request.script + request.stdin,
+            payload=struct.pack("<I", len(head)) + head + script + request.stdin,
             stdout_limit_bytes=request.stdout_limit_bytes,
             kill=self.kill,
             kill_harder=self._kill_all,
+            memory_limit_bytes=None if is_python else request.memory_bytes,
+            read_memory=lambda: _read_resident_bytes(self.pid),
         )
         handle.attach(self.kill)
         try:
@@ -138,6 +143,13 @@ def _read_cpu_clock(pid: int) -> float:
     with contextlib.suppress(OSError):
         return time.clock_gettime(~pid << 3 | _PROCESS_CPU_CLOCK)
     return 0.0
+
+
+def _read_resident_bytes(pid: int) -> int:
+    """What a process has in memory now; 0 where it is gone."""
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+    return 0
 
 
 def _read_some(stream: io.FileIO, deadline: float) -> bytes:

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from workers.keeper.sandbox.cgroups import Cgroups, Group, GroupLimits
-from workers.keeper.sandbox.data import THREADS_MAX, AbortHandle, SandboxRequest, SandboxResult
-from workers.keeper.sandbox.errors import SandboxBroken
+from workers.keeper.sandbox.data import PYTHON, THREADS_MAX, AbortHandle, SandboxRequest, SandboxResult
+from workers.keeper.sandbox.deno import LANGUAGES as DENO_LANGUAGES
+from workers.keeper.sandbox.deno import Deno, says_out_of_memory, script_name
+from workers.keeper.sandbox.errors import SandboxBroken, SandboxRequestInvalid
 from workers.keeper.sandbox.following import Streams
 from workers.keeper.sandbox.jail import Jail
 from workers.keeper.sandbox.judging import get_cpu_limit_seconds, judge
 from workers.keeper.sandbox.launching import Launcher, Report
 from workers.keeper.sandbox.pool import JailPool
-from workers.keeper.sandbox.programs.runner import LOCKED
-from workers.keeper.sandbox.scratch import Scratch, fill_inputs
+from workers.keeper.sandbox.programs.runner import LOCKED, NO_PROGRAM
+from workers.keeper.sandbox.scratch import Scratch, fill_inputs, fill_script
 
 #: Descriptors a jailed program finds open besides its standard streams.
 CONTROL_DESCRIPTOR = 3
@@ -30,13 +32,15 @@ class Plan:
     """How one engine asks the launcher for a jail.
 
     `make_request` gives the launcher's request for a work folder; `tells_pid` says that the program
-    writes the pid inside to INFO_DESCRIPTOR; `get_tasks_limit` gives RLIMIT_NPROC for the next job.
+    writes the pid inside to INFO_DESCRIPTOR; `get_tasks_limit` gives RLIMIT_NPROC for the next job,
+    `deno` is None where this machine has none.
     """
 
     name: str
     make_request: Callable[[Path], Mapping[str, Any]]
     tells_pid: bool
     get_tasks_limit: Callable[[], int]
+    deno: Deno | None
 
 
 class JailedSandbox:
@@ -46,6 +50,7 @@ class JailedSandbox:
         self, *, plan: Plan, launcher: Launcher, scratch: Scratch, cgroups: Cgroups | None, pool_size: int
     ) -> None:
         self._plan = plan
+        self._deno = plan.deno
         self._launcher = launcher
         self._scratch = scratch
         self._cgroups = cgroups
@@ -58,6 +63,20 @@ class JailedSandbox:
     def name(self) -> str:
         """The engine's name."""
         return self._plan.name
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """See Sandbox."""
+        return (PYTHON, *(DENO_LANGUAGES if self._deno else ()))
+
+    @property
+    def deno(self) -> Deno | None:
+        """How Deno is started; None where only Python runs."""
+        return self._deno
+
+    def use_deno(self, deno: Deno | None) -> None:
+        """From here on start it like this, or never."""
+        self._deno = deno
 
     @property
     def limits(self) -> tuple[str, ...]:
@@ -73,6 +92,8 @@ class JailedSandbox:
         """See Sandbox. A jail that fails before the script begins is replaced once."""
         if os.getpid() != self._owner_pid:
             raise SandboxBroken(reason="a sandbox belongs to the process that opened it")
+        if request.language not in self.languages:
+            raise SandboxRequestInvalid(reason="no such language runs here", language=request.language)
         handle = handle or AbortHandle()
         try:
             return self._run_in(self._pool.take(), request, handle)
@@ -94,18 +115,24 @@ class JailedSandbox:
         try:
             self._limit_group(jail.group, request)
             fill_inputs(jail.work, request.inputs)
+            is_python = request.language == PYTHON
+            if not is_python:
+                fill_script(jail.work, script_name(request), request.script)
             cpu_before = jail.read_cpu_seconds()
             observed = jail.run(request, self._make_header(request, jail.group), handle)
             if observed.stopped_for is None and not handle.is_aborted:
                 if LOCKED not in observed.control:
                     raise SandboxBroken(reason="the jail died before the script began")
+                if NO_PROGRAM in observed.control:
+                    raise SandboxBroken(reason="the jail could not become the script's runtime")
                 if observed.wait_status is None:
                     raise SandboxBroken(reason="the launcher was lost, and the jail with it")
+            was_out_of_memory = jail.group is not None and jail.group.was_out_of_memory()
             return judge(
                 observed,
                 request,
                 is_aborted=handle.is_aborted,
-                was_out_of_memory=jail.group is not None and jail.group.was_out_of_memory(),
+                was_out_of_memory=was_out_of_memory or (not is_python and says_out_of_memory(observed)),
                 cpu_before=cpu_before,
             )
         finally:
@@ -119,6 +146,7 @@ class JailedSandbox:
             "cpu_seconds": get_cpu_limit_seconds(request),
             "tasks": self._plan.get_tasks_limit(),
             "cpus": [] if has_quota else [next(self._cpus) for _ in range(request.cpu_cores)],
+            **(self._deno.make_header(request) if self._deno and request.language != PYTHON else {}),
         }
 
     def _limit_group(self, group: Group | None, request: SandboxRequest) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from workers.keeper.sandbox.cgroups import open_cgroups
+from workers.keeper.sandbox.deno import Deno, get_loader
 from workers.keeper.sandbox.errors import SandboxUnavailable
 from workers.keeper.sandbox.foundation import LIBRARY_FOLDERS, READABLE_EXTRAS, Foundation, lay_foundation
 from workers.keeper.sandbox.jailed import CONTROL_DESCRIPTOR, JailedSandbox, Plan
@@ -42,7 +43,13 @@ def open_landlock(*, pool_size: int) -> JailedSandbox:
     def make_request(work: Path) -> Mapping[str, Any]:
         return {"config": build_config(foundation, work, abi)}
 
-    plan = Plan(name=NAME, make_request=make_request, tells_pid=False, get_tasks_limit=count_tasks_limit)
+    plan = Plan(
+        name=NAME,
+        make_request=make_request,
+        tells_pid=False,
+        get_tasks_limit=count_tasks_limit,
+        deno=_plan_deno(foundation),
+    )
     return JailedSandbox(
         plan=plan,
         launcher=launcher,
@@ -72,9 +79,17 @@ def build_config(foundation: Foundation, work: Path, abi: int) -> dict[str, Any]
         *READABLE_EXTRAS,
         work,
     ]
+    executable = [] if foundation.deno is None else [str(foundation.deno), get_loader()]
     return {
         "work": str(work),
         "filter": foundation.filter_hex,
         "control": CONTROL_DESCRIPTOR,
-        "landlock": {"abi": abi, "paths": [str(path) for path in readable]},
+        "landlock": {"abi": abi, "paths": [str(path) for path in readable], "executable": executable},
     }
+
+
+def _plan_deno(foundation: Foundation) -> Deno | None:
+    found = foundation.deno
+    if found is None:
+        return None
+    return Deno(executable=found, seen_at=str(found), filter_hex=foundation.deno_filter_hex)

@@ -1,5 +1,6 @@
 """Choosing an engine: the first that this machine has and that holds what it promises."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -7,10 +8,12 @@ from apps.kernel.errors import DomainError
 from workers.keeper.sandbox.bubblewrap import open_bubblewrap
 from workers.keeper.sandbox.container import open_docker
 from workers.keeper.sandbox.data import Sandbox
-from workers.keeper.sandbox.errors import SandboxUnavailable
+from workers.keeper.sandbox.errors import SandboxBroken, SandboxUnavailable
+from workers.keeper.sandbox.jailed import JailedSandbox
 from workers.keeper.sandbox.landlock import open_landlock
-from workers.keeper.sandbox.verifying import verify
+from workers.keeper.sandbox.verifying import verify, verify_deno
 
+_log = logging.getLogger("forekeep.keeper.sandbox")
 AUTO: Final = "auto"
 ENGINES: Final[Mapping[str, Callable[..., Sandbox]]] = {
     "bubblewrap": open_bubblewrap,
@@ -44,7 +47,17 @@ def _open_verified(name: str, pool_size: int) -> Sandbox:
     sandbox = ENGINES[name](pool_size=pool_size)
     try:
         verify(sandbox)
+        if isinstance(sandbox, JailedSandbox):
+            _verify_deno(sandbox)
     except BaseException:
         sandbox.close()
         raise
     return sandbox
+
+
+def _verify_deno(sandbox: JailedSandbox) -> None:
+    """Without a Deno that is held there is still Python."""
+    try:
+        verify_deno(sandbox)
+    except SandboxBroken as exc:
+        _log.warning("deno cannot be used", extra={"facts": {"engine": sandbox.name, **exc.fields}})

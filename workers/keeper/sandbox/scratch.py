@@ -80,6 +80,16 @@ def fill_inputs(work: Path, inputs: Mapping[str, bytes]) -> None:
         raise SandboxBroken(reason=f"inputs: {os.strerror(exc.errno or 0)}") from exc
 
 
+def fill_script(work: Path, name: str, data: bytes) -> None:
+    """Write a job's script beside its inputs, for a runtime that reads it from a file; as `fill_inputs`."""
+    try:
+        path = work / name
+        path.write_bytes(data)
+        path.chmod(_PUBLIC_FILE)
+    except OSError as exc:
+        raise SandboxBroken(reason=f"script: {os.strerror(exc.errno or 0)}") from exc
+
+
 def is_open_to_others(path: Path) -> bool:
     """Whether any uid may read this file, or list this folder, going by mode bits alone."""
     for parent in path.parents:

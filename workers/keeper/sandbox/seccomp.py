@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from workers.keeper.sandbox.programs.runner import PROGRAM_PATH_ADDRESS
 from workers.keeper.sandbox.syscalls import AARCH64, X86_64
 
 _WRITING: Final = 0o1 | 0o2 | 0o100 | 0o1000 | 0o2000 | 0o20000000  # WRONLY RDWR CREAT TRUNC APPEND TMPFILE
@@ -35,10 +36,14 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """A call allowed where all checks of one alternative hold; refused with `errno` otherwise."""
+    """A call allowed where all checks of one alternative hold; refused with `errno` otherwise.
+
+    With `refusals` it is the other way round after the alternatives: refused where one of them holds.
+    """
 
     alternatives: tuple[tuple[Check, ...], ...]
     errno: int = errno.EPERM
+    refusals: tuple[tuple[Check, ...], ...] = ()
 
 
 def _one_of(argument: int, *values: int) -> Condition:
@@ -127,6 +132,58 @@ CONDITIONS: Final[Mapping[str, Condition]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What one runtime may ask for: calls allowed whatever their arguments, and calls with conditions."""
+
+    allowed: tuple[str, ...]
+    conditions: Mapping[str, Condition]
+
+
+PYTHON: Final = Policy(allowed=ALLOWED, conditions=CONDITIONS)
+
+_MAP_FIXED, _MAP_GROWSDOWN, _MAP_FIXED_NOREPLACE, _MREMAP_FIXED = 0x10, 0x100, 0x100000, 2
+#: All of an address but what lies within the lowest 128 KiB, where the path to become lies.
+_ABOVE_LOWEST: Final = _DOUBLE_WORD & ~0x1FFFF
+
+#: Deno: a Python script's calls, what an event loop and V8's protection of its code need, and one exec.
+DENO: Final = Policy(
+    allowed=(
+        *(name for name in ALLOWED if name not in ("mmap", "mremap")),
+        *("epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "eventfd2"),
+        *("timerfd_create", "timerfd_settime", "timerfd_gettime", "membarrier", "set_tid_address"),
+        *("pkey_alloc", "pkey_free", "pkey_mprotect", "sched_getparam", "sched_getscheduler"),
+        # From a pair of sockets of its own: there is no other socket.
+        "recvfrom",
+    ),
+    conditions={
+        **CONDITIONS,
+        # Becoming Deno. Afterwards nothing is mapped at this address, nor can be: see the next two.
+        "execve": Condition(
+            alternatives=((Check(argument=0, mask=_DOUBLE_WORD, value=PROGRAM_PATH_ADDRESS),),)
+        ),
+        # Not at an address of the lowest 128 KiB, and nothing that could grow down into it.
+        "mmap": Condition(
+            alternatives=(
+                (
+                    Check(argument=0, mask=_DOUBLE_WORD, value=0),
+                    Check(argument=3, mask=_MAP_FIXED | _MAP_FIXED_NOREPLACE | _MAP_GROWSDOWN, value=0),
+                ),
+            ),
+            refusals=(
+                (Check(argument=0, mask=_ABOVE_LOWEST, value=0),),
+                (Check(argument=3, mask=_MAP_GROWSDOWN, value=_MAP_GROWSDOWN),),
+            ),
+        ),
+        "mremap": _without(3, _MREMAP_FIXED, errno.EPERM),
+        # SET_FS: the start of a program.
+        "arch_prctl": _one_of(0, 0x1002),
+        # AF_UNIX: a pair that leads nowhere, for the event loop's signals.
+        "socketpair": _one_of(0, 1),
+    },
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Architecture:
     """A machine the filter can be written for."""
 
@@ -158,18 +215,18 @@ def get_architecture() -> Architecture | None:
     return ARCHITECTURES.get(platform.machine())
 
 
-def compile_filter(architecture: Architecture) -> bytes:
-    """The policy as an array of `struct sock_filter` (8 bytes each), for little-endian machines."""
+def compile_filter(architecture: Architecture, policy: Policy = PYTHON) -> bytes:
+    """A policy as an array of `struct sock_filter` (8 bytes each), for little-endian machines."""
     program: list[_Instruction] = [
         (_LOAD_WORD, 0, 0, _ARCHITECTURE_OFFSET),
         (_JUMP_EQUAL, 1, 0, architecture.audit_number),
         (_RETURN, 0, 0, _KILL_PROCESS),
         (_LOAD_WORD, 0, 0, _NUMBER_OFFSET),
     ]
-    for name in ALLOWED:
+    for name in policy.allowed:
         if name in architecture.numbers:
             program += [(_JUMP_EQUAL, 0, 1, architecture.numbers[name]), (_RETURN, 0, 0, _ALLOW)]
-    for name, condition in CONDITIONS.items():
+    for name, condition in policy.conditions.items():
         if name in architecture.numbers:
             block = _compile_condition(condition)
             program += [(_JUMP_EQUAL, 0, len(block), architecture.numbers[name]), *block]
@@ -179,13 +236,16 @@ def compile_filter(architecture: Architecture) -> bytes:
 
 def _compile_condition(condition: Condition) -> list[_Instruction]:
     block: list[_Instruction] = []
-    for alternative in condition.alternatives:
-        block += _compile_alternative(alternative)
-    return [*block, (_RETURN, 0, 0, _REFUSE | condition.errno)]
+    refuse = _REFUSE | condition.errno
+    for checks in condition.alternatives:
+        block += _compile_checks(checks, _ALLOW)
+    for checks in condition.refusals:
+        block += _compile_checks(checks, refuse)
+    return [*block, (_RETURN, 0, 0, _ALLOW if condition.refusals else refuse)]
 
 
-def _compile_alternative(checks: tuple[Check, ...]) -> list[_Instruction]:
-    """Allow where every check holds; fall out of the end otherwise."""
+def _compile_checks(checks: tuple[Check, ...], verdict: int) -> list[_Instruction]:
+    """The verdict where every check holds; fall out of the end otherwise."""
     words = [
         (
             _ARGUMENTS_OFFSET + 8 * check.argument + 4 * half,
@@ -200,4 +260,4 @@ def _compile_alternative(checks: tuple[Check, ...]) -> list[_Instruction]:
     for index, (offset, mask, value) in enumerate(words):
         left = 3 * (len(words) - index - 1) + 1
         block += [(_LOAD_WORD, 0, 0, offset), (_AND, 0, 0, mask), (_JUMP_EQUAL, 0, left, value & _WORD)]
-    return [*block, (_RETURN, 0, 0, _ALLOW)]
+    return [*block, (_RETURN, 0, 0, verdict)]
