@@ -20,7 +20,7 @@ class Egress:
 class Triggers:
     """Watching chains and sources."""
 
-    poll_seconds: float = variable(1.0, minimum=0.1, maximum=3_600)
+    is_on_device: bool = variable(False)
     chain_urls: tuple[str, ...] = variable("", is_secret=True)
     block_range: int = variable(1_000, minimum=1, maximum=100_000)
     reorg_watch_blocks: int = variable(64, minimum=1, maximum=10_000)

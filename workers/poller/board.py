@@ -57,8 +57,8 @@ class WatchedSource:
 class Board:
     """The whole of it, in one process's memory; rebuilt from the database at any time."""
 
-    def __init__(self) -> None:
-        self.table = Table()
+    def __init__(self, *, is_on_device: bool = False) -> None:
+        self.table = Table(prefers_device=is_on_device)
         self.jobs: dict[UUID, WatchedCondition] = {}
         self.keys: dict[UUID, dict[str, str]] = {}
         self.sources: dict[str, WatchedSource] = {}

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 import structlog
+from django.conf import settings
 from django.db import DatabaseError, close_old_connections, connections
 
 from apps.chains.client import ChainClient
@@ -50,7 +51,7 @@ class Poller:
     """One process's watch over all conditions. `on_fired` is told when something has to be opened."""
 
     def __init__(self, client: EgressClient, on_fired: Callable[[], None]) -> None:
-        self.board = Board()
+        self.board = Board(is_on_device=settings.FOREKEEP.triggers.is_on_device)
         self._client = client
         self._on_fired = on_fired
         self._database = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")

@@ -20,6 +20,7 @@ _SAME_NAME: Final = (
     "job.completed",
     "job.expired",
     "job.deleted",
+    "job.storage_conflict",
     "run.opened",
     "run.cancel_requested",
     "run.confirmed",
@@ -38,7 +39,7 @@ _SAME_NAME: Final = (
     "rollback.propagated",
     "rollback.completed",
     "rollback.dismissed",
-    "trigger.reorged",
+    "job.trigger_reorged",
 )
 
 #: the event store's name → the public one
@@ -55,7 +56,7 @@ ALERTING: Final = frozenset(
         "job.fire_refused",
         "run.failed",
         "rollback.completed",
-        "trigger.reorged",
+        "job.trigger_reorged",
         "webhook.disabled",
     }
 )

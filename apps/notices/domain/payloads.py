@@ -32,7 +32,7 @@ _TITLES: Final[Mapping[str, str]] = {
     "job.fire_refused": "Job could not fire",
     "run.failed": "Run failed",
     "rollback.completed": "Rolled back",
-    "trigger.reorged": "Trigger undone by a chain reorganisation",
+    "job.trigger_reorged": "Trigger undone by a chain reorganisation",
     "webhook.disabled": "Webhook switched off",
 }
 
