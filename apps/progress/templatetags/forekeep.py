@@ -117,11 +117,17 @@ def short(text: str | None) -> str:
     return f"{text[:10]}…{text[-5:]}"
 
 
+#: what fired a run that no tick and nobody did, by the kind its tick key begins with
+_TRIGGERS: Final = {"event": "a log", "condition": "its condition", "link": "another job's run"}
+
+
 @register.filter
 def trigger(tick_key: str) -> str:
     """What fired a run, from its tick key."""
     kind, _, rest = tick_key.partition(":")
-    return f"tick of {rest[11:19]}" if kind == "time" and len(rest) >= 19 else "by hand"
+    if kind == "time" and len(rest) >= 19:
+        return f"tick of {rest[11:19]}"
+    return _TRIGGERS.get(kind, "by hand")
 
 
 @register.filter
