@@ -358,7 +358,7 @@ def test_jobs_past_their_expiry_are_ended_and_one_with_a_tick_before_it_is_left_
 def test_creating_and_editing_take_a_handful_of_statements(django_assert_max_num_queries):
     project, store = make_project(), make_store()
     definition = definition_from_json(time_body())
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         job = job_create(project_id=project.id, definition=definition, store=store)
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         edit(job, store=store, name="other")

@@ -1,7 +1,7 @@
 """Real pollers: killed, doubled, replaced by beat; over HTTP, a stream and a contract."""
 
-import asyncio
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connections
 from websockets.sync.server import serve
 
 from apps.jobs.models import Firing
@@ -93,7 +94,14 @@ def test_every_message_of_a_stream_counts_and_a_broken_stream_is_taken_up_again(
 
 def test_beat_alone_polls_while_nobody_else_does(source, watch):
     job = watch(source.set("/p", {"data": {"price": 101}}))
-    thread = threading.Thread(target=poll_by_beat.run)
+
+    def beat() -> None:
+        try:
+            poll_by_beat.run()
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=beat)
     thread.start()
     thread.join(30)
     assert fired(job) == 1
@@ -137,20 +145,6 @@ def streaming() -> Iterator[Stream]:
 
 @contextmanager
 def hanging() -> Iterator[str]:
-    """A server that takes requests and never answers."""
-    loop = asyncio.new_event_loop()
-    over = asyncio.Event()
-
-    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await over.wait()
-        writer.close()
-
-    server = loop.run_until_complete(asyncio.start_server(take, "127.0.0.1", 0))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/p"
-    loop.call_soon_threadsafe(over.set)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    server.close()
-    loop.close()
+    """A server whose connections are taken by the system and answered by nobody."""
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/p"
